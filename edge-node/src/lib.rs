@@ -1,0 +1,1 @@
+//! The agent that governs one edge cluster by itself.

@@ -1,0 +1,3 @@
+//! The binary `archipel-edge`.
+
+fn main() {}

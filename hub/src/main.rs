@@ -1,0 +1,3 @@
+//! The binary `archipel-hub`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Rehearse disconnects on the real code.

@@ -1,0 +1,3 @@
+//! The binary `archipel-sim`.
+
+fn main() {}

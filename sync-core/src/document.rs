@@ -1,0 +1,1 @@
+//! Automerge behind our own types.

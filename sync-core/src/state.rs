@@ -1,0 +1,1 @@
+//! What a cluster should be: objects and how layers compose. Pure functions over JSON values.
