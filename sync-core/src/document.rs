@@ -1,1 +1,16 @@
-//! Automerge behind our own types.
+//! Documents: what they are, who may write them, and Automerge behind our own types.
+
+pub mod admission;
+pub mod batch;
+pub mod frontier;
+pub mod genesis;
+pub mod history;
+pub mod json;
+pub mod key;
+pub mod materialise;
+pub mod operations;
+pub mod scan;
+
+pub use frontier::{Frontier, Heads, SignedFrontier, UnverifiedFrontier};
+pub use history::{ActorBytes, Clock, History};
+pub use key::{AuthorGroup, DocumentKey, DocumentKind};

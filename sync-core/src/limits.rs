@@ -10,8 +10,9 @@ pub const CHANGE_OPERATIONS_MAX: u64 = 262_144;
 /// Dependencies of one change: at most one for each actor that can be concurrent.
 pub const CHANGE_DEPENDENCIES_MAX: usize = 64;
 
-/// Actors that one change may name besides its own.
-pub const CHANGE_ACTORS_MAX: usize = 256;
+/// Actors that one change may name besides its own: every start of a process writes under a fresh one, so this many starts
+/// may have left a field each before one change overwrites them all. Generations (decision D5) will cut long before.
+pub const CHANGE_ACTORS_MAX: usize = 4096;
 
 /// Bytes of an actor id: 8 of its author's node id, 8 random.
 pub const ACTOR_BYTES: usize = 16;
@@ -35,6 +36,9 @@ pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Changes in one delta.
 pub const DELTA_CHANGES_MAX: usize = 16_384;
 
+/// Operations in one delta, over all its changes: a scanned operation takes about a hundred bytes while it is checked.
+pub const DELTA_OPERATIONS_MAX: u64 = 1 << 20;
+
 /// Bytes of a document's, node's, token's or layer's name. Names become file names and Kubernetes labels (RFC 1123: 63).
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -47,5 +51,130 @@ pub const QUARANTINE_ENTRIES_MAX: u64 = 256;
 /// Bytes kept of each quarantined input.
 pub const QUARANTINE_BYTES_MAX: usize = 64 * 1024;
 
+/// Characters kept of a text that a peer sent for people to read.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 512;
+
+/// Bytes of changes (unpacked) that travel in one frame; a larger delta travels in parts.
+pub const PART_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes staged for one peer whose transfer is not complete. Also the bytes of the changes of such a transfer once unpacked:
+/// all parts are in memory together when they are admitted.
+pub const STAGING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes that a staged part counts as at least, so that a thousand parts fill the bound however small they are.
+pub const STAGED_PART_BYTES_MIN: u64 = 64 * 1024;
+
+/// Bytes of pushed frames that wait for an acknowledgement on one link. Enough to fill 10 Mbit/s at 800 ms, a bad satellite
+/// link; little enough that a hub with a thousand slow links holds a gigabyte at worst.
+pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Steps of a feed that wait for an acknowledgement on one link. With the peer's acknowledgements they fit the frames that
+/// may wait for a link.
+pub const WINDOW_STEPS_MAX: usize = 512;
+
+/// How long a link may stay without a hello, in seconds: three tries of a lost packet on the slowest link.
+pub const HELLO_WAIT_SECONDS: u64 = 20;
+
+/// Shortest bound of the wait before a link is dialled again, in milliseconds.
+pub const REDIAL_WAIT_MS_MIN: u64 = 500;
+
+/// Longest bound of the wait before a link is dialled again, in milliseconds. Five minutes: a hub that comes back has its
+/// fleet within that time, and ten thousand nodes then arrive at some thirty a second.
+pub const REDIAL_WAIT_MS_MAX: u64 = 300_000;
+
+/// Bytes of one map key inside a change. Kubernetes' longest keys (annotations, 317 bytes) stay far below.
+pub const KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of all map keys of a change with repeats written out. Automerge copies a key for every operation that uses it, so
+/// a run of one long key grows from a few bytes; a change as large as allowed, with a key for every operation, fits.
+pub const CHANGE_KEY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Predecessors in one change: two for each operation, as when every field of a document in conflict is overwritten.
+pub const CHANGE_PREDECESSORS_MAX: u64 = 2 * CHANGE_OPERATIONS_MAX;
+
+/// Bytes of a change's message, which people read.
+pub const CHANGE_MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Largest distance of a change's timestamp from 1970, in whatever unit its author uses. Automerge stores differences of
+/// timestamps in 64 bits; numbers that JSON can hold leave them room.
+pub const CHANGE_TIMESTAMP_MAX: i64 = 1 << 53;
+
+/// Bytes of one key of a map in a document. The longest known are object keys: group 253, kind 63, namespace 63, name 253.
+pub const DOCUMENT_KEY_BYTES_MAX: usize = 1024;
+
+/// Pairs of items that are compared to find the smallest difference of two lists without keys: 512 x 512 items, below
+/// 1 MiB of table. Above it the differing middle is written item over item: more operations, never a wrong result.
+pub const LIST_DIFFERENCE_PAIRS_MAX: usize = 512 * 512;
+
+/// Bytes of one file in a target folder. The largest object that fits one change, printed with indentation; a longer
+/// file is not read, it cannot be ours.
+pub const TARGET_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Files with this project's prefix in one target folder: far above the objects of a large edge cluster (2 000), low
+/// enough that a folder that something else fills does not eat the agent's memory.
+pub const TARGET_FILES_MAX: usize = 65_536;
+
+/// Bytes of one certificate (DER). Ours take about 400; a chain is two of them.
+pub const CERTIFICATE_BYTES_MAX: usize = 2 * 1024;
+
+/// Bytes of one message of the join exchange, either way: a chain of two certificates and a sentence for people.
+pub const JOIN_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// Bytes of the sentence for people in a refusal.
+pub const REFUSAL_BYTES_MAX: usize = 512;
+
+/// Bytes taken from a stream at once: what a frame's buffer grows by, whatever length its prefix claims.
+pub const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that one stream may have under way before its reader took them: 1 MiB fills 10 Mbit/s over 800 ms, a satellite.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes that one connection may have under way, over all its streams, in each direction. quinn's default is unbounded.
+pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// Streams that a peer may have open on one connection. One is used; the others let an older and a newer version meet.
+pub const STREAMS_MAX: u32 = 4;
+
+/// Connections of one endpoint, authenticated or not: past it, new ones are refused until some end.
+pub const CONNECTIONS_MAX: usize = 65_536;
+
+/// Handshakes that run at once, each some 50 KiB. More wait as unanswered first packets.
+pub const HANDSHAKES_MAX: usize = 512;
+
+/// Handshakes under way from which on a new address must first prove that it can receive (RFC 9000, 8.1.2).
+pub const HANDSHAKES_BEFORE_RETRY: usize = 64;
+
+/// First packets that wait for a free handshake; past it they are dropped and their senders try again.
+pub const WAITING_HANDSHAKES_MAX: usize = 1_024;
+
+/// Bytes kept of each waiting handshake. A client hello of ours takes about 400.
+pub const WAITING_HANDSHAKE_BYTES_MAX: u64 = 16 * 1024;
+
+/// Bytes kept of all waiting handshakes together.
+pub const WAITING_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Bytes of a closing reason that are sent: it has to fit in one packet.
+pub const CLOSE_REASON_BYTES_MAX: usize = 256;
+
+/// Inputs that wait for a replica's thread. Each holds a frame at worst; links wait while it is full.
+pub const JOBS_WAITING_MAX: usize = 64;
+
+/// Frames that wait for one link. Pushes are bounded by the window, so this many are acknowledgements that a peer does not
+/// read.
+pub const LINK_FRAMES_WAITING_MAX: usize = 1024;
+
+/// Events that a slow subscriber can be behind.
+pub const EVENTS_KEPT: usize = 1024;
+
+/// How long a link that ended may take to say what the peer's last frames meant: the replica's queue at a slow disk's pace.
+pub const LAST_FRAMES_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How long a process that was told to end waits for its peers to take the goodbye, and again for QUIC to fall silent.
+/// Twice this and a full stop of the replica stay below five seconds, in which service managers start to kill.
+pub const GOODBYE_WAIT: std::time::Duration = std::time::Duration::from_millis(1_500);
+
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
+const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
+const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
+const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);

@@ -79,6 +79,12 @@ impl SigningKey {
         Self { seed, pair: Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed of 32 bytes") }
     }
 
+    /// Reads the form that [`to_pkcs8`](Self::to_pkcs8) writes; `None` for any other key or form.
+    #[must_use]
+    pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        der.strip_prefix(&PKCS8_ED25519_PREFIX).and_then(|seed| seed.try_into().ok()).map(Self::from_seed)
+    }
+
     /// The seed, for storing it.
     #[must_use]
     pub fn seed(&self) -> &[u8; 32] {
@@ -137,5 +143,7 @@ mod tests {
         let key = SigningKey::from_seed([7; 32]);
         let parsed = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&key.to_pkcs8()).unwrap();
         assert_eq!(parsed.public_key().as_ref(), &key.public().0);
+        assert_eq!(SigningKey::from_pkcs8(&key.to_pkcs8()).unwrap().seed(), key.seed());
+        assert!(SigningKey::from_pkcs8(&key.public().to_spki()).is_none());
     }
 }

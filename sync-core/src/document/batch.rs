@@ -1,0 +1,93 @@
+//! Changes of one document as they travel: raw chunks one after the other, under zstd (RFC 8878).
+
+use std::io::Read;
+
+use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
+
+/// A middle level: batches are made once a peer, and the content is text with much repetition.
+const ZSTD_LEVEL: i32 = 9;
+
+/// Packs chunks: a u32 length (little endian) before each, all compressed together.
+///
+/// # Errors
+/// When zstd cannot allocate.
+pub fn pack<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> std::io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    for chunk in chunks {
+        plain.extend_from_slice(&u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_le_bytes());
+        plain.extend_from_slice(chunk);
+    }
+    zstd::bulk::compress(&plain, ZSTD_LEVEL)
+}
+
+/// Why a batch cannot be unpacked. Its sender is to blame; nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// Not a zstd frame, or a damaged one.
+    #[error("the batch is not valid zstd")]
+    Compression,
+    /// Larger than [`DELTA_BYTES_MAX`] once unpacked.
+    #[error("the batch unpacks to more than {DELTA_BYTES_MAX} bytes")]
+    TooLarge,
+    /// More than [`DELTA_CHANGES_MAX`] changes, or a change above [`CHANGE_BYTES_MAX`].
+    #[error("the batch holds too many changes or one that is too large")]
+    TooMany,
+    /// A length that does not fit.
+    #[error("the batch ends inside a change")]
+    Truncated,
+}
+
+/// Unpacks chunks, never holding more than the bound in memory whatever the frame claims.
+///
+/// # Errors
+/// [`UnpackError`].
+pub fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
+    let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::Compression)?;
+    let mut plain = Vec::new();
+    let bound = DELTA_BYTES_MAX as u64;
+    decoder.take(bound + 1).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
+    if plain.len() as u64 > bound {
+        return Err(UnpackError::TooLarge);
+    }
+    let mut chunks = Vec::new();
+    let mut rest = plain.as_slice();
+    while !rest.is_empty() {
+        let (length, tail) = rest.split_first_chunk::<4>().ok_or(UnpackError::Truncated)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > CHANGE_BYTES_MAX || chunks.len() == DELTA_CHANGES_MAX {
+            return Err(UnpackError::TooMany);
+        }
+        let (chunk, tail) = tail.split_at_checked(length).ok_or(UnpackError::Truncated)?;
+        chunks.push(chunk.to_vec());
+        rest = tail;
+    }
+    Ok(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn chunks_survive_packing(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+            let packed = pack(chunks.iter().map(Vec::as_slice)).unwrap();
+            prop_assert_eq!(unpack(&packed).unwrap(), chunks);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = unpack(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_at_the_bound() {
+        let bomb = zstd::bulk::compress(&vec![0; DELTA_BYTES_MAX + 1], 3).unwrap();
+        assert!(bomb.len() < 4096);
+        assert_eq!(unpack(&bomb), Err(UnpackError::TooLarge));
+    }
+}

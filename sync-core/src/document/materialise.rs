@@ -1,0 +1,64 @@
+//! From stored changes to a document and its state. The only place that loads an Automerge document.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{ActorId, Automerge, Change};
+use serde_json::{Map, Value};
+
+use super::frontier::Heads;
+use super::history::ActorBytes;
+use super::json;
+
+/// Why changes do not make a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaterialiseError {
+    /// Automerge refused a change. Stored changes were checked before, so the store is damaged or the check is too weak.
+    #[error("Automerge refused a change: {reason}")]
+    Refused {
+        /// Automerge's own words.
+        reason: String,
+    },
+    /// Automerge panicked; the document it was building was thrown away.
+    #[error("Automerge panicked on a change that passed every check")]
+    Panicked,
+    /// The state cannot be expressed as JSON.
+    #[error("the document's state is not plain JSON: {reason}")]
+    NotJson {
+        /// What was found, and where.
+        reason: String,
+    },
+}
+
+/// Builds the document of these change chunks, in a causal order.
+///
+/// # Errors
+/// [`MaterialiseError::Refused`] and [`MaterialiseError::Panicked`].
+pub fn load(chunks: &[Vec<u8>], actor: Option<ActorBytes>) -> Result<Automerge, MaterialiseError> {
+    guarded(|| {
+        let mut document = Automerge::new();
+        if let Some(actor) = actor {
+            document.set_actor(ActorId::from(&actor.0[..]));
+        }
+        let changes = chunks.iter().map(|chunk| Change::from_bytes(chunk.clone())).collect::<Result<Vec<_>, _>>();
+        let changes = changes.map_err(|error| MaterialiseError::Refused { reason: error.to_string() })?;
+        document.apply_changes(changes).map_err(|error| MaterialiseError::Refused { reason: error.to_string() })?;
+        Ok(document)
+    })
+}
+
+/// The state at `heads`, as JSON with sorted keys.
+///
+/// # Errors
+/// [`MaterialiseError::NotJson`] and [`MaterialiseError::Panicked`].
+pub fn state_at(document: &Automerge, heads: &Heads) -> Result<Map<String, Value>, MaterialiseError> {
+    guarded(|| {
+        json::read_json(document, Some(&heads.to_automerge()))
+            .map_err(|error| MaterialiseError::NotJson { reason: error.to_string() })
+    })
+}
+
+/// A panic inside Automerge ends the one call, not the process. The value under construction is dropped with it.
+fn guarded<T>(work: impl FnOnce() -> Result<T, MaterialiseError>) -> Result<T, MaterialiseError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(MaterialiseError::Panicked))
+}

@@ -1,0 +1,337 @@
+//! The only place where store and sessions meet. Sans-IO: `handle_*` in, [`Replica::poll_output`] out, and SQLite called
+//! in line.
+//!
+//! After every call the owner drains `poll_output` and carries each output out, in order. What is transmitted was durable
+//! before it was put there (invariants 1 and 2).
+
+mod admit;
+mod delta;
+mod desired;
+mod edit;
+mod exchange;
+pub mod in_process;
+mod open;
+mod scope;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::document::{ActorBytes, DocumentKey};
+use crate::env::{CrashPoint, Instant, WallTime, Witness};
+use crate::id::{Chain, LinkId, NodeId, StoreId};
+use crate::identity::{Identity, Role, VerifiedPeer};
+use crate::session::Session;
+use crate::store::{DocumentRow, LogSeq, PeerTraffic, Store, StoreError, chain_origin};
+use crate::wire::{Close, CloseCode};
+
+pub use desired::{Desired, DesiredError, DesiredLayer};
+pub use edit::{Edit, View, read};
+pub use open::{InitError, ReplicaError};
+pub use write::WriteError;
+
+/// The time of an input: the clock that timers use, and the one that people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Monotonic.
+    pub instant: Instant,
+    /// For people.
+    pub wall: WallTime,
+}
+
+/// What the owner has to carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Hand these bytes to the link as one frame.
+    Transmit {
+        /// The link.
+        link: LinkId,
+        /// The frame, without its length.
+        frame: Vec<u8>,
+        /// Whether it carries changes.
+        carries_changes: bool,
+    },
+    /// Close the link once everything transmitted before was handed over.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        close: Close,
+    },
+    /// Something that an embedding program may want to know.
+    Event(Event),
+}
+
+/// What happened, for embedding programs, logs and counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A document has a newer frontier.
+    Changed(DocumentKey),
+    /// Both sides of a link said hello.
+    LinkLive(NodeId),
+    /// A link ended.
+    LinkDown(NodeId),
+    /// Both sides of a link hold what they owe each other.
+    Synced(NodeId),
+    /// One side was lost, restored or replaced. What the other may lack is sent again.
+    Diverged(NodeId),
+    /// Input of a peer was refused and put into quarantine.
+    Quarantined {
+        /// Who sent it.
+        peer: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// A peer refused something of ours.
+    RefusedByPeer {
+        /// Who refused it.
+        peer: NodeId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A conversation and what it passed over.
+#[derive(Debug)]
+struct Link {
+    peer: NodeId,
+    session: Session,
+    /// Frontiers that passed over this link, either way: the peer holds them, and they are not sent (again).
+    passed: BTreeMap<DocumentRow, BTreeSet<LogSeq>>,
+    /// Documents that were sent once more as a whole.
+    sent_again: BTreeSet<DocumentRow>,
+    /// It was noted that one side lost its past.
+    diverged: bool,
+    /// What passed since it was last written down.
+    traffic: PeerTraffic,
+}
+
+/// A store and the conversations it takes part in.
+pub struct Replica {
+    store: Store,
+    identity: Arc<Identity>,
+    store_id: StoreId,
+    incarnation: u32,
+    /// Every start writes under an actor of its own (invariant 2).
+    actor: ActorBytes,
+    links: BTreeMap<LinkId, Link>,
+    outputs: VecDeque<Output>,
+    witness: Witness,
+    documents_loaded: u64,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica")
+            .field("node", &self.identity.id())
+            .field("store", &self.store_id)
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Who this replica is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Who this replica is, for whoever dials for it.
+    #[must_use]
+    pub fn shared_identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
+    /// How many documents were loaded into Automerge since the start. Reconnecting must not raise it.
+    #[must_use]
+    pub fn documents_loaded(&self) -> u64 {
+        self.documents_loaded
+    }
+
+    /// Peers with a live link.
+    #[must_use]
+    pub fn linked(&self) -> Vec<NodeId> {
+        self.links.values().filter(|link| link.session.is_live()).map(|link| link.peer).collect()
+    }
+
+    /// What passed over the links that are up, not yet written down in [`crate::store::PeerRow::traffic`].
+    #[must_use]
+    pub fn live_traffic(&self) -> BTreeMap<NodeId, PeerTraffic> {
+        let with_trips = |link: &Link| {
+            let mut traffic = link.traffic;
+            traffic.round_trips += link.session.round_trips();
+            (link.peer, traffic)
+        };
+        self.links.values().map(with_trips).collect()
+    }
+
+    /// The next thing to carry out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Replica::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.links.values().filter_map(|link| link.session.poll_timeout()).min()
+    }
+
+    /// Lets time-outs pass.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn handle_timeout(&mut self, now: Now) -> Result<(), StoreError> {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.session.handle_timeout(now.instant);
+            }
+            self.carry_out(now, id)?;
+        }
+        Ok(())
+    }
+
+    /// A link to a verified peer came up. An older link of the same peer is closed: the peer lost it, or is a twin.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the link is not taken.
+    pub fn handle_link_up(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        peer: &VerifiedPeer,
+        is_dialer: bool,
+    ) -> Result<(), StoreError> {
+        let older: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| link.peer == peer.id()).map(|(id, _)| *id).collect();
+        for older in older {
+            self.close_link(now, older, CloseCode::Replaced, "the same peer opened a newer link")?;
+        }
+        let origin = self.origin(peer.id());
+        let tx = self.store.begin()?;
+        let row = match tx.peer(peer.id())? {
+            Some(row) => row,
+            None => tx.add_peer(peer.key(), peer.role(), None, origin)?,
+        };
+        if row.revoked {
+            let close = Close { code: CloseCode::Revoked, message: "revoked".to_owned(), retry_after_ms: 0 };
+            self.outputs.push_back(Output::Close { link: id, close });
+            return Ok(());
+        }
+        tx.drop_staged(&row)?;
+        tx.commit()?;
+        let row = self.bring_up_to_date(now, peer.id())?;
+        let facts = crate::session::Facts {
+            store: self.store_id,
+            incarnation: self.incarnation,
+            head: row.head,
+            cursor: row.cursor,
+        };
+        let session = Session::open(now.instant, facts, is_dialer);
+        let traffic = PeerTraffic { sessions: 1, ..PeerTraffic::default() };
+        let link = Link {
+            peer: peer.id(),
+            session,
+            passed: BTreeMap::new(),
+            sent_again: BTreeSet::new(),
+            diverged: false,
+            traffic,
+        };
+        self.links.insert(id, link);
+        self.carry_out(now, id)
+    }
+
+    /// A frame arrived on a link.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the disk failed; what the frame carried was not acknowledged and comes again.
+    pub fn handle_frame(&mut self, now: Now, id: LinkId, frame: &[u8]) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.traffic.bytes_in += framed_length(frame.len());
+        match crate::wire::Message::decode(frame, link.peer) {
+            Ok(message) => {
+                if matches!(message, crate::wire::Message::Acknowledge(_)) {
+                    (self.witness)(CrashPoint::AcknowledgeBeforeCommit);
+                } else if message.carries_changes() {
+                    (self.witness)(CrashPoint::ReceiveBeforeCommit);
+                }
+                link.session.handle_message(message);
+            }
+            Err(error) => {
+                let (peer, reason) = (link.peer, error.to_string());
+                link.session.close(CloseCode::Protocol, &reason);
+                let tx = self.store.begin()?;
+                tx.quarantine(peer, None, &reason, frame, now.wall)?;
+                tx.commit()?;
+                self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+            }
+        }
+        self.carry_out(now, id)
+    }
+
+    /// A link ended, for whatever reason.
+    ///
+    /// # Errors
+    /// [`StoreError`]: its traffic could not be written down; nothing else is lost.
+    pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
+        let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.outputs.push_back(Output::Event(Event::LinkDown(link.peer)));
+        let mut traffic = link.traffic;
+        traffic.round_trips += link.session.round_trips();
+        let tx = self.store.begin()?;
+        tx.add_traffic(link.peer, &traffic, now.wall)?;
+        tx.commit()
+    }
+
+    fn close_link(&mut self, now: Now, id: LinkId, code: CloseCode, message: &str) -> Result<(), StoreError> {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.session.close(code, message);
+        }
+        self.carry_out(now, id)?;
+        self.handle_link_down(now, id)
+    }
+
+    /// The chain of an empty feed for this peer.
+    fn origin(&self, peer: NodeId) -> Chain {
+        chain_origin(self.store_id, self.incarnation, peer)
+    }
+
+    /// Ends every link, because the process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn shut_down(&mut self, now: Now) -> Result<(), StoreError> {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.close_link(now, id, CloseCode::Shutdown, "the process ends"))
+    }
+}
+
+/// Bytes of a frame on the wire: the transport puts its length before it, as a varint of seven bits a byte (LEB128).
+fn framed_length(frame: usize) -> u64 {
+    let bits = usize::BITS - frame.leading_zeros();
+    frame as u64 + u64::from(bits.div_ceil(7).max(1))
+}
+
+/// Whether frontiers of this document are written by the replica's own side.
+fn is_own(identity: &Identity, key: &DocumentKey) -> bool {
+    match key.author_group() {
+        crate::document::AuthorGroup::Hubs => identity.role() == Role::Hub,
+        crate::document::AuthorGroup::Node(node) => identity.id() == node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::framed_length;
+
+    #[test]
+    #[cfg(feature = "quic")]
+    fn a_frame_counts_as_many_bytes_as_the_transport_writes() {
+        for length in [0, 1, 63, 64, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+            let written = crate::transport::frame::prefixed(vec![0; length]).len() as u64;
+            assert_eq!(framed_length(length), written, "{length}");
+        }
+    }
+}

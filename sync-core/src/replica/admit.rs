@@ -1,0 +1,241 @@
+//! Takes what a peer pushed into the store: admission, then materialising, in a savepoint, so that one bad delta undoes
+//! itself and nothing else.
+
+use super::is_own;
+use super::write::{self, Author, WriteError};
+use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
+use crate::document::history::Causality;
+use crate::document::materialise::{self, MaterialiseError};
+use crate::document::operations::Operations;
+use crate::document::{AuthorGroup, DocumentKey, DocumentKind, genesis};
+use crate::env::WallTime;
+use crate::id::NodeId;
+use crate::identity::{Identity, PublicKey, Role};
+use crate::limits::{STAGED_PART_BYTES_MIN, STAGING_BYTES_MAX};
+use crate::store::{DocumentRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx};
+use crate::wire::{DeltaFrame, Reason, Refuse};
+
+/// What became of a push.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// The document has a newer frontier now.
+    pub(super) changed: Option<DocumentKey>,
+    /// What the peer showed that it holds.
+    pub(super) holds: Option<(DocumentRow, LogSeq)>,
+    /// Some peer is owed more than before.
+    pub(super) feeds_grow: bool,
+    /// The delta was refused, and is in quarantine.
+    pub(super) refused: Option<Refuse>,
+}
+
+/// Why a delta was not taken.
+enum TakeError {
+    Refused(Refusal),
+    Store(StoreError),
+}
+
+impl From<StoreError> for TakeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refusal> for TakeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<MaterialiseError> for TakeError {
+    fn from(error: MaterialiseError) -> Self {
+        Self::Refused(Refusal::Poison { reason: error.to_string() })
+    }
+}
+
+pub(super) fn take_delta(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    peer: &PeerRow,
+    frame: DeltaFrame,
+    documents_loaded: &mut u64,
+) -> Result<Taken, StoreError> {
+    let at = author.wall;
+    let id = frame.key.id();
+    let Some(frontier) = frame.frontier else {
+        return stage(tx, peer, &frame.key, &frame.changes, at);
+    };
+    let heads = frontier.frontier.heads.clone();
+    let key = frame.key.clone();
+    let evidence = frame.changes.clone();
+    let mut batches = tx.take_staged(peer, id)?;
+    batches.push(frame.changes);
+    let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches, frontier };
+    match tx.attempt(|| take(tx, author, peer, received, documents_loaded)) {
+        Ok(taken) => Ok(taken),
+        Err(TakeError::Store(error)) => Err(error),
+        Err(TakeError::Refused(refusal)) => {
+            let message = refusal.to_string();
+            tracing::warn!(peer = %peer.node.short(), document = %key, %message, "refused a delta");
+            tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
+            let reason = Reason::from(&refusal);
+            let refused = Some(Refuse { document: id, heads: Some(heads), reason, message });
+            Ok(Taken { refused, ..Taken::default() })
+        }
+    }
+}
+
+fn stage(tx: &Tx<'_>, peer: &PeerRow, key: &DocumentKey, changes: &[u8], at: WallTime) -> Result<Taken, StoreError> {
+    let bytes = (changes.len() as u64).max(STAGED_PART_BYTES_MIN);
+    if tx.staged_bytes(peer)? + bytes <= STAGING_BYTES_MAX {
+        tx.stage(peer, key.id(), changes)?;
+        return Ok(Taken::default());
+    }
+    let message = format!("more than {STAGING_BYTES_MAX} bytes wait for their frontier");
+    tx.quarantine(peer.node, Some(key.id()), &message, changes, at)?;
+    tx.drop_staged(peer)?;
+    let refuse = Refuse { document: key.id(), heads: None, reason: Reason::TooLarge, message };
+    Ok(Taken { refused: Some(refuse), ..Taken::default() })
+}
+
+fn take(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    peer: &PeerRow,
+    received: ReceivedDelta,
+    documents_loaded: &mut u64,
+) -> Result<Taken, TakeError> {
+    let key = received.key.clone();
+    let heads = received.frontier.frontier.heads.clone();
+    let authors = authors(tx, author.identity, received.frontier.author)?;
+    let held = tx.document(key.id())?;
+    let generation = held.as_ref().map_or(0, |document| document.generation);
+    if let Some(document) = &held
+        && let Some(row) = tx.find_frontier(document.row, generation, &heads)?
+    {
+        // Whether it is the newest was decided when it came first.
+        tracing::debug!(document = %key, frontier = %row.frontier.frontier().heads.short(), "held already");
+        return Ok(Taken { holds: Some((document.row, row.seq)), ..Taken::default() });
+    }
+    let document = match held {
+        Some(document) => document,
+        None => create(tx, &key)?,
+    };
+    let history = tx.history(document.row)?;
+    let mut operations = Operations::default();
+    for chunk in tx.chunks(document.row)? {
+        operations.add_stored(&chunk);
+    }
+    let admitted = admission::admit(received, generation, history, operations, &authors)?;
+    for (meta, chunk) in admitted.changes() {
+        tx.add_change(document.row, meta, chunk)?;
+    }
+    let seq = tx.append_frontier(document.row, admitted.frontier(), admitted.clock(), author.wall)?;
+    let causality = match document.latest {
+        None => Causality::Newer,
+        Some(latest) => admitted.clock().compare(&tx.log_row(latest)?.clock),
+    };
+    if causality == Causality::Newer || !admitted.changes().is_empty() {
+        *documents_loaded += 1;
+        let loaded = materialise::load(&tx.chunks(document.row)?, None)?;
+        let state = materialise::state_at(&loaded, &heads)?;
+        if causality == Causality::Newer {
+            tx.set_latest(document.row, seq)?;
+            tx.set_view(document.row, seq, &state)?;
+            tx.settle(document.row)?;
+            mark_dirty(tx, author.identity, &document.key)?;
+        }
+    }
+    let came = Taken { holds: Some((document.row, seq)), ..Taken::default() };
+    match causality {
+        Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
+        Causality::Concurrent if is_own(author.identity, &key) => {
+            let merged = merge(tx, author, &document, documents_loaded)?;
+            Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, ..came })
+        }
+        Causality::Concurrent => Ok(Taken { feeds_grow: owe_to_author(tx, peer, &document)?, ..came }),
+        Causality::Equal | Causality::Older => Ok(came),
+    }
+}
+
+/// Signs one frontier over two that are beside each other (decision D7). Every hub that holds the same two signs the same
+/// heads, so it is held already wherever another's word comes, and hubs do not answer each other for ever. A node, whose
+/// documents nobody else writes, has met its own past: what it says now stands.
+fn merge(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    document: &StoredDocument,
+    documents_loaded: &mut u64,
+) -> Result<bool, TakeError> {
+    let state = match author.identity.role() {
+        Role::Hub => None,
+        Role::Node => tx.view(document.row)?,
+    };
+    match tx.attempt(|| write::write(tx, author, document, state.as_ref(), documents_loaded)) {
+        Ok(_) => Ok(true),
+        Err(WriteError::Store(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(document = %document.key, %error, "concurrent frontiers cannot be merged; both are kept");
+            Ok(false)
+        }
+    }
+}
+
+/// A frontier came beside the one held here, and this replica may not merge them: whoever may, and does not hold both, gets
+/// the one held here. This is how nodes bring a restored hub forward (invariant 5), and hubs a restored node.
+fn owe_to_author(tx: &Tx<'_>, peer: &PeerRow, document: &StoredDocument) -> Result<bool, StoreError> {
+    let author = match document.key.author_group() {
+        AuthorGroup::Hubs => (peer.role == Role::Hub).then(|| peer.clone()),
+        AuthorGroup::Node(node) => tx.peer(node)?,
+    };
+    if let Some(author) = &author {
+        tx.owe(author, document.row)?;
+    }
+    Ok(author.is_some())
+}
+
+/// Adds a document with its genesis.
+pub(super) fn create(tx: &Tx<'_>, key: &DocumentKey) -> Result<StoredDocument, StoreError> {
+    let document = tx.add_document(key, 0)?;
+    let genesis = genesis::genesis(key);
+    tx.add_change(document.row, &genesis.meta, &genesis.bytes)?;
+    Ok(document)
+}
+
+fn authors(tx: &Tx<'_>, identity: &Identity, author: NodeId) -> Result<Authors, StoreError> {
+    let own: (PublicKey, Role) = (identity.key().public(), identity.role());
+    let known = if author == identity.id() {
+        Some(own)
+    } else {
+        tx.peer(author)?.filter(|row| !row.revoked).map(|row| (row.key, row.role))
+    };
+    let mut hubs = tx.hubs()?;
+    if identity.role() == Role::Hub {
+        hubs.push(identity.id());
+    }
+    Ok(Authors { author: known, hubs })
+}
+
+/// Marks the peers whose feed a newer frontier of this document may touch. A hub that sent it gets the entry all the same,
+/// without content, so that the feed stays a full account.
+pub(super) fn mark_dirty(tx: &Tx<'_>, identity: &Identity, key: &DocumentKey) -> Result<(), StoreError> {
+    match (identity.role(), key.kind) {
+        (Role::Node, _) if !is_own(identity, key) => Ok(()),
+        (Role::Hub, DocumentKind::Layer | DocumentKind::Release) => tx.mark_all_dirty(),
+        (Role::Hub, DocumentKind::Assignment) => {
+            if let Some(owner) = key.owner {
+                tx.mark_dirty(owner)?;
+            }
+            tx.mark_hubs_dirty()
+        }
+        _ => tx.mark_hubs_dirty(),
+    }
+}
+
+/// The document left our scope. What was applied stays applied: only a newer assignment or release deletes
+/// (invariant 5). The document itself stays until its space is needed.
+pub(super) fn take_leave(tx: &Tx<'_>, key: &DocumentKey) -> Result<Taken, StoreError> {
+    if let Some(document) = tx.document(key.id())? {
+        tracing::info!(document = %document.key, "left the scope");
+    }
+    Ok(Taken::default())
+}

@@ -1,0 +1,297 @@
+//! Carries out what sessions ask for: reads feeds, makes pushes durable, puts frames into the outputs.
+
+use std::collections::BTreeMap;
+
+use super::write::Author;
+use super::{Event, Now, Output, Replica, delta, framed_length, scope};
+use crate::env::CrashPoint;
+use crate::id::{LinkId, NodeId, StoreId};
+use crate::identity::Identity;
+use crate::position::Position;
+use crate::session::Effect;
+use crate::store::{PeerRow, StoreError, Tx, chain_origin};
+use crate::wire::{CloseCode, Message, Push, PushEntry, Reason, Refuse};
+
+impl Replica {
+    /// Carries out everything that the link's session asks for.
+    pub(super) fn carry_out(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
+        while let Some(effect) = self.links.get_mut(&id).and_then(|link| link.session.poll_effect()) {
+            let result = self.carry_out_one(now, id, effect);
+            if let Err(error) = result {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.session.close(CloseCode::Storage, DISK_FAILED);
+                }
+                tracing::error!(%error, "a link is closed because the store failed");
+                // The close itself needs no disk. Its effects are carried out by the next turn of this loop.
+                if matches!(error, StoreError::Corrupt { .. }) {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, now: Now, id: LinkId, effect: Effect) -> Result<(), StoreError> {
+        match effect {
+            Effect::Transmit(message) => self.transmit(id, &message),
+            Effect::Meet { store, incarnation, cursor } => self.meet(now, id, (store, incarnation), cursor)?,
+            Effect::Restart => self.restart(id)?,
+            Effect::Fetch { after } => self.fetch(id, after)?,
+            Effect::Store(push) => self.store_push(now, id, push)?,
+            Effect::Acknowledged(through) => {
+                let Some(link) = self.links.get(&id) else { return Ok(()) };
+                let tx = self.store.begin()?;
+                if let Some(mut row) = tx.peer(link.peer)? {
+                    let number = through.number.max(row.acked);
+                    tx.feed_acknowledged(&mut row, number)?;
+                }
+                tx.commit()?;
+            }
+            Effect::Refused(refuse) => self.refused(id, &refuse)?,
+            Effect::Synced => {
+                let Some(link) = self.links.get(&id) else { return Ok(()) };
+                self.outputs.push_back(Output::Event(Event::Synced(link.peer)));
+            }
+            Effect::Close(close) => self.outputs.push_back(Output::Close { link: id, close }),
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, id: LinkId, message: &Message) {
+        let frame = message.encode(self.identity.id());
+        let carries_changes = message.carries_changes();
+        if let Message::Acknowledge(_) = message {
+            (self.witness)(CrashPoint::BeforeAcknowledge);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.traffic.bytes_out += framed_length(frame.len());
+            self.outputs.push_back(Output::Transmit { link: id, frame, carries_changes });
+        }
+    }
+
+    /// Both sides said hello. What was written since the link came up joins the feed before it is compared.
+    fn meet(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        theirs: (StoreId, u32),
+        cursor: Option<Position>,
+    ) -> Result<(), StoreError> {
+        let Some(link) = self.links.get(&id) else { return Ok(()) };
+        let peer = link.peer;
+        let origin = self.origin(peer);
+        let mut row = self.bring_up_to_date(now, peer)?;
+        let passed = match cursor {
+            // It held some of it once: the entries it had acknowledged are not all there any more.
+            None => row.acked == 0,
+            Some(place) => self.store.begin_read()?.feed_passed(&row, place, origin)?,
+        };
+        let at = passed.then_some(cursor.map_or(0, |place| place.number));
+        let is_other_store = row.their_store.is_some_and(|known| known != theirs);
+        let forgot = at.is_some_and(|at| at < row.acked);
+        if row.their_store != Some(theirs) || at.is_some_and(|at| at != row.acked) {
+            let tx = self.store.begin()?;
+            tx.set_their_store(&mut row, theirs.0, theirs.1)?;
+            // Above: an acknowledgement was lost with its link. Below: what was acknowledged is no longer there.
+            tx.feed_acknowledged(&mut row, at.unwrap_or(0))?;
+            tx.commit()?;
+        }
+        self.outputs.push_back(Output::Event(Event::LinkLive(peer)));
+        if is_other_store || forgot {
+            self.diverged(id)?;
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.session.handle_met(at, row.head);
+        }
+        Ok(())
+    }
+
+    /// Counts once a link that one side lost its past, and says so.
+    fn diverged(&mut self, id: LinkId) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        if std::mem::replace(&mut link.diverged, true) {
+            return Ok(());
+        }
+        let tx = self.store.begin()?;
+        if let Some(mut row) = tx.peer(link.peer)? {
+            tx.count_fork(&mut row)?;
+        }
+        tx.commit()?;
+        tracing::warn!(peer = %link.peer.short(), "one side was lost, restored or replaced: what is missing is sent again");
+        self.outputs.push_back(Output::Event(Event::Diverged(link.peer)));
+        Ok(())
+    }
+
+    fn restart(&mut self, id: LinkId) -> Result<(), StoreError> {
+        let Some(link) = self.links.get(&id) else { return Ok(()) };
+        let origin = self.origin(link.peer);
+        let tx = self.store.begin()?;
+        let Some(mut row) = tx.peer(link.peer)? else { return Ok(()) };
+        tx.restart_feed(&mut row, origin)?;
+        let scope = scope::scope(&tx, &self.identity, &row)?;
+        tx.extend_feed(&mut row, &scope)?;
+        tx.commit()?;
+        self.diverged(id)?;
+        if let Some(link) = self.links.get_mut(&id) {
+            link.passed.clear();
+            link.session.handle_restarted(Position { number: 0, chain: origin }, row.head);
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, id: LinkId, after: u64) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let origin = chain_origin(self.store_id, self.incarnation, link.peer);
+        let tx = self.store.begin_read()?;
+        let Some(row) = tx.peer(link.peer)? else { return Ok(()) };
+        let (through, entries) = match tx.feed_next(&row, after)? {
+            Some(entry) => {
+                let passed = link.passed.entry(entry.document).or_default();
+                let step = delta::step(&tx, &row, &entry, passed)?;
+                passed.extend(step.brings_to);
+                let there = Position { number: entry.number, chain: entry.chain };
+                // A stop on the way is acknowledged where the step began, so that the window moves.
+                let through = if step.arrives { there } else { tx.feed_place(&row, after, origin)? };
+                (through, step.entries)
+            }
+            // Entries at or below the peer's cursor were dropped: it has them.
+            None => (row.head, Vec::new()),
+        };
+        let frames = with_through(entries, through, row.head.number > through.number);
+        let bytes = frames.iter().map(weight).sum();
+        link.session.handle_step(through.number, frames, bytes);
+        Ok(())
+    }
+
+    /// The peer took a step without its content. What follows cannot build on it; and when the reason is that it lacks what
+    /// this side thought it held, it gets the whole document, once a link.
+    fn refused(&mut self, id: LinkId, refuse: &Refuse) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.traffic.refused += 1;
+        let reason = format!("document {}: {}", refuse.document, refuse.message);
+        self.outputs.push_back(Output::Event(Event::RefusedByPeer { peer: link.peer, reason }));
+        let tx = self.store.begin()?;
+        let (Some(mut row), Some(document)) = (tx.peer(link.peer)?, tx.document(refuse.document)?) else {
+            return Ok(());
+        };
+        link.passed.remove(&document.row);
+        tx.feed_refused(&row, document.row)?;
+        let again = refuse.reason == Reason::Disconnected && link.sent_again.insert(document.row);
+        if again {
+            tx.feed_again(&mut row, document.row)?;
+        }
+        tx.commit()?;
+        if again {
+            link.session.handle_head(row.head);
+        }
+        Ok(())
+    }
+
+    fn store_push(&mut self, now: Now, id: LinkId, push: Push) -> Result<(), StoreError> {
+        let Some(link) = self.links.get(&id) else { return Ok(()) };
+        let peer = link.peer;
+        let live = self.live_links();
+        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall };
+        let tx = self.store.begin()?;
+        let Some(mut row) = tx.peer(peer)? else { return Ok(()) };
+        let starts_over = push.entry.is_none() && push.through.is_some_and(|through| through.number == 0);
+        let taken = match push.entry {
+            Some(PushEntry::Delta(frame)) => {
+                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
+            }
+            Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &key)?,
+            None => super::admit::Taken::default(),
+        };
+        if let Some(through) = push.through {
+            tx.set_cursor(&mut row, Some(through))?;
+        }
+        let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
+        tx.commit()?;
+        (self.witness)(CrashPoint::ReceiveAfterCommit);
+        if starts_over {
+            self.diverged(id)?;
+        }
+        if let Some(refuse) = &taken.refused {
+            let reason = refuse.message.clone();
+            self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            // What a peer sends it holds: it need not come back.
+            if let Some((document, log)) = taken.holds {
+                link.passed.entry(document).or_default().insert(log);
+            }
+            link.session.handle_stored(taken.refused, push.through, push.more);
+        }
+        self.outputs.extend(taken.changed.map(|key| Output::Event(Event::Changed(key))));
+        self.serve(now, grown)
+    }
+
+    /// Brings the feed of a peer up to date with the log, and reports with it when the peer may take them.
+    pub(super) fn bring_up_to_date(&mut self, now: Now, peer: NodeId) -> Result<PeerRow, StoreError> {
+        self.cut_reports(now, peer)?;
+        let tx = self.store.begin_read()?;
+        let mut row = tx.peer(peer)?.ok_or(StoreError::Corrupt { place: "peer" })?;
+        drop(tx);
+        if row.dirty {
+            let tx = self.store.begin()?;
+            let scope = scope::scope(&tx, &self.identity, &row)?;
+            tx.extend_feed(&mut row, &scope)?;
+            (self.witness)(CrashPoint::FeedBeforeCommit);
+            tx.commit()?;
+        }
+        Ok(row)
+    }
+
+    /// The live links by peer.
+    pub(super) fn live_links(&self) -> Live {
+        let live = self.links.iter().filter(|(_, link)| link.session.is_live());
+        live.map(|(id, link)| (link.peer, *id)).collect()
+    }
+
+    /// Tells the links whose feeds have grown, after the commit.
+    pub(super) fn serve(&mut self, now: Now, grown: Grown) -> Result<(), StoreError> {
+        for (id, head) in grown {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.session.handle_head(head);
+            }
+            self.carry_out(now, id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Links by the peer at their other end.
+pub(super) type Live = BTreeMap<NodeId, LinkId>;
+
+/// Links whose feeds have grown, each to here.
+pub(super) type Grown = Vec<(LinkId, Position)>;
+
+/// Brings the feeds of live links up to date, in the transaction that made the log grow.
+pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Result<Grown, StoreError> {
+    let mut grown = Grown::new();
+    for mut row in tx.dirty_peers(live.keys())? {
+        let scope = scope::scope(tx, identity, &row)?;
+        tx.extend_feed(&mut row, &scope)?;
+        grown.extend(live.get(&row.node).map(|link| (*link, row.head)));
+    }
+    Ok(grown)
+}
+
+const DISK_FAILED: &str = "the disk failed; nothing of the last step was kept";
+
+/// Roughly what a frame adds to the window.
+fn weight(push: &Push) -> u64 {
+    match &push.entry {
+        Some(PushEntry::Delta(frame)) => frame.changes.len() as u64 + 256,
+        Some(PushEntry::Leave(_)) | None => 64,
+    }
+}
+
+/// Puts the place that the last frame leads to on it, or on a frame of its own.
+fn with_through(mut frames: Vec<PushEntry>, through: Position, more: bool) -> Vec<Push> {
+    let last = frames.pop();
+    let part = |entry| Push { entry: Some(entry), through: None, more: true };
+    let mut pushes: Vec<Push> = frames.into_iter().map(part).collect();
+    pushes.push(Push { entry: last, through: Some(through), more });
+    pushes
+}

@@ -1,0 +1,96 @@
+//! Making and opening replicas.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Replica;
+use crate::document::ActorBytes;
+use crate::env::{Entropy, Witness};
+use crate::id::StoreId;
+use crate::identity::{CaPin, Identity, IdentityError, SigningKey};
+use crate::store::{OpenError, Store, StoreError, StoreIdentity};
+
+/// Why a replica cannot be opened. The data folder is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody said who this replica is.
+    #[error("the data folder has no identity yet; join a hub first")]
+    NoIdentity,
+    /// The stored identity is damaged.
+    #[error("the stored identity is damaged: {0}")]
+    Identity(#[from] IdentityError),
+}
+
+/// Why a store cannot be given an identity. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// It has one.
+    #[error("the data folder already belongs to {0}")]
+    Taken(crate::id::NodeId),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored identity is damaged.
+    #[error("the stored identity is damaged: {0}")]
+    Identity(#[from] IdentityError),
+}
+
+impl Replica {
+    /// Gives a new store its identity. Once.
+    ///
+    /// # Errors
+    /// [`InitError`].
+    pub fn init(store: &mut Store, identity: &Identity, entropy: &mut dyn Entropy) -> Result<(), InitError> {
+        let tx = store.begin()?;
+        if let Some(stored) = tx.identity()? {
+            return Err(InitError::Taken(from_stored(&stored)?.id()));
+        }
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        tx.set_identity(&StoreIdentity {
+            store: StoreId(id),
+            incarnation: 1,
+            role: identity.role(),
+            seed: *identity.key().seed(),
+            chain: identity.chain().iter().map(|der| der.to_vec()).collect(),
+            pin: identity.pin().0,
+        })?;
+        Ok(tx.commit()?)
+    }
+
+    /// Opens the replica of a store that has an identity. It writes under an actor that was never used before.
+    ///
+    /// # Errors
+    /// [`ReplicaError`].
+    pub fn open(mut store: Store, entropy: &mut dyn Entropy, witness: Witness) -> Result<Self, ReplicaError> {
+        let tx = store.begin_read()?;
+        let stored = tx.identity()?.ok_or(ReplicaError::NoIdentity)?;
+        drop(tx);
+        let identity = from_stored(&stored)?;
+        let mut random = [0; 8];
+        entropy.fill(&mut random);
+        Ok(Self {
+            actor: ActorBytes::mint(&identity.id(), random),
+            store,
+            identity: std::sync::Arc::new(identity),
+            store_id: stored.store,
+            incarnation: stored.incarnation,
+            links: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            witness,
+            documents_loaded: 0,
+        })
+    }
+}
+
+fn from_stored(stored: &StoreIdentity) -> Result<Identity, IdentityError> {
+    let chain = stored.chain.iter().map(|der| der.clone().into()).collect();
+    Identity::new(SigningKey::from_seed(stored.seed), chain, CaPin(stored.pin))
+}

@@ -1,0 +1,58 @@
+//! Which documents, and how far, a peer may hold (invariant 6). Called only for a peer whose feed may be behind.
+
+use crate::document::{DocumentKey, DocumentKind};
+use crate::identity::{Identity, Role};
+use crate::state::desired::{AssignmentState, ReleaseState, from_state};
+use crate::store::{DocumentRow, LogSeq, PeerRow, Scope, StoreError, Tx};
+
+/// The peer's scope, in the order in which it should travel: what a release needs before the release, the release before the
+/// assignment.
+pub(super) fn scope(tx: &Tx<'_>, identity: &Identity, peer: &PeerRow) -> Result<Scope, StoreError> {
+    let mut scope = match (identity.role(), peer.role) {
+        (Role::Hub, Role::Hub) => return Ok(Scope::Everything),
+        (Role::Hub, Role::Node) => assigned(tx, peer)?,
+        (Role::Node, Role::Hub) => own(tx, identity)?,
+        (Role::Node, Role::Node) => Vec::new(),
+    };
+    for document in tx.owed(peer)? {
+        scope.extend(tx.document_by_row(document)?.latest.map(|latest| (document, latest)));
+    }
+    Ok(Scope::Only(scope))
+}
+
+/// A node's own documents go to any hub.
+fn own(tx: &Tx<'_>, identity: &Identity) -> Result<Vec<(DocumentRow, LogSeq)>, StoreError> {
+    let node = identity.id();
+    let mut scope = Vec::new();
+    for kind in [DocumentKind::Override, DocumentKind::Observed, DocumentKind::Journal] {
+        let key = DocumentKey { kind, owner: Some(node), name: String::new() };
+        if let Some(document) = tx.document(key.id())? {
+            scope.extend(document.latest.map(|latest| (document.row, latest)));
+        }
+    }
+    Ok(scope)
+}
+
+/// What the node's assignment names: a layer goes only as far as the frontier in the release, so edits that were not
+/// released stay at the hub.
+fn assigned(tx: &Tx<'_>, peer: &PeerRow) -> Result<Vec<(DocumentRow, LogSeq)>, StoreError> {
+    let Some(assignment) = tx.document(DocumentKey::assignment(peer.node).id())? else { return Ok(Vec::new()) };
+    let Some(assignment_latest) = assignment.latest else { return Ok(Vec::new()) };
+    let mut scope = Vec::new();
+    let state = tx.view(assignment.row)?.and_then(|view| from_state::<AssignmentState>(&view));
+    if let Some(state) = state
+        && let Some(release) = tx.document(DocumentKey::release(&state.release).id())?
+        && let Some(release_latest) = release.latest
+    {
+        let pins = tx.view(release.row)?.and_then(|view| from_state::<ReleaseState>(&view)).unwrap_or_default();
+        for name in &state.layers {
+            let Some(pin) = pins.layers.get(name) else { continue };
+            let Some(layer) = tx.document(DocumentKey::layer(name).id())? else { continue };
+            let frontier = tx.find_frontier(layer.row, pin.generation, &pin.heads)?;
+            scope.extend(frontier.map(|row| (layer.row, row.seq)));
+        }
+        scope.push((release.row, release_latest));
+    }
+    scope.push((assignment.row, assignment_latest));
+    Ok(scope)
+}

@@ -1,0 +1,164 @@
+//! From a wanted state to a signed frontier: a change with the fewest operations, its signature, log, view and feeds.
+
+use serde_json::{Map, Value};
+
+use super::admit::mark_dirty;
+use crate::document::materialise::{self, MaterialiseError};
+use crate::document::{ActorBytes, Clock, DocumentKey, Frontier, Heads, SignedFrontier, history::ChangeMeta, json};
+use crate::env::WallTime;
+use crate::id::ChangeHash;
+use crate::identity::Identity;
+use crate::limits::CHANGE_BYTES_MAX;
+use crate::store::{LogRow, LogSeq, StoreError, StoredDocument, Tx};
+
+/// Why a write did not happen. The document is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// This replica is not of the document's authors.
+    #[error("{0} is written by someone else")]
+    NotTheAuthor(DocumentKey),
+    /// Kind, owner and name do not fit together.
+    #[error("{0} is no well-formed document name")]
+    Name(DocumentKey),
+    /// The state cannot be written: too deep, too long a key.
+    #[error("{key} cannot hold this state: {reason}")]
+    State {
+        /// The document.
+        key: DocumentKey,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More replicas wrote at the same time than one frontier can name.
+    #[error("{0} has more concurrent versions than one frontier can name")]
+    Heads(DocumentKey),
+    /// The difference is larger than one change may be.
+    #[error("{key} would change by {bytes} bytes at once; at most {CHANGE_BYTES_MAX} are allowed, split the write")]
+    TooLarge {
+        /// The document.
+        key: DocumentKey,
+        /// The size of the change.
+        bytes: usize,
+    },
+    /// The stored changes no longer make a document.
+    #[error("{key} cannot be loaded: {error}")]
+    Damaged {
+        /// The document.
+        key: DocumentKey,
+        /// What Automerge said.
+        error: MaterialiseError,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who writes, under which actor, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) actor: ActorBytes,
+    pub(super) wall: WallTime,
+}
+
+/// A document's newest frontier after a write.
+pub(super) struct Written {
+    pub(super) seq: LogSeq,
+    pub(super) frontier: SignedFrontier,
+}
+
+/// Makes the document equal to `state`, or leaves it as all its changes make it, and signs a frontier over all that is
+/// held of it. When that is the newest frontier already, nothing is written.
+///
+/// # Errors
+/// [`WriteError`]; the caller undoes what was written.
+pub(super) fn write(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    document: &StoredDocument,
+    state: Option<&Map<String, Value>>,
+    documents_loaded: &mut u64,
+) -> Result<Written, WriteError> {
+    let key = &document.key;
+    let damaged = |error| WriteError::Damaged { key: key.clone(), error };
+    let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
+    *documents_loaded += 1;
+    let mut loaded = materialise::load(&tx.chunks(document.row)?, Some(author.actor)).map_err(damaged)?;
+    let change = match state {
+        Some(state) => change_to(&mut loaded, key, state)?,
+        None => None,
+    };
+    let hashes = loaded.get_heads().iter().map(|hash| ChangeHash(hash.0)).collect();
+    let heads = Heads::new(hashes).ok_or_else(|| WriteError::Heads(key.clone()))?;
+    if let Some(latest) = &latest
+        && latest.frontier.frontier().heads == heads
+    {
+        return Ok(Written { seq: latest.seq, frontier: latest.frontier.clone() });
+    }
+    let state = materialise::state_at(&loaded, &heads).map_err(damaged)?;
+    if let Some((meta, chunk)) = &change {
+        tx.add_change(document.row, meta, chunk)?;
+    }
+    let clock = clock_at(tx, document, latest.as_ref(), change.as_ref().map(|(meta, _)| meta), &heads)?;
+    // SQLite's integers end there; a hub that signs such a version must not end the writing.
+    let version = tx.highest_version(document.row)?.saturating_add(1).min(i64::MAX as u64);
+    let frontier = Frontier { document: key.id(), generation: document.generation, version, heads };
+    let frontier = frontier.sign(author.identity.key());
+    let seq = tx.append_frontier(document.row, &frontier, &clock, author.wall)?;
+    tx.set_latest(document.row, seq)?;
+    tx.set_view(document.row, seq, &state)?;
+    tx.settle(document.row)?;
+    mark_dirty(tx, author.identity, key)?;
+    Ok(Written { seq, frontier })
+}
+
+fn clock_at(
+    tx: &Tx<'_>,
+    document: &StoredDocument,
+    latest: Option<&LogRow>,
+    change: Option<&ChangeMeta>,
+    heads: &Heads,
+) -> Result<Clock, StoreError> {
+    if let (Some(latest), Some(change)) = (latest, change)
+        && latest.frontier.frontier().heads.hashes() == change.deps
+    {
+        let mut clock = latest.clock.clone();
+        clock.raise(change.actor, change.seq);
+        return Ok(clock);
+    }
+    // The first frontier, or one over more than the newest: the whole history says what is below.
+    let history = tx.history(document.row)?;
+    history.clock_at(heads.hashes()).ok_or(StoreError::Corrupt { place: "change.deps" })
+}
+
+/// The change that makes the document equal to `state`; `None` when it is already.
+fn change_to(
+    loaded: &mut automerge::Automerge,
+    key: &DocumentKey,
+    state: &Map<String, Value>,
+) -> Result<Option<(ChangeMeta, Vec<u8>)>, WriteError> {
+    let refused = |reason: String| WriteError::State { key: key.clone(), reason };
+    let mut transaction = loaded.transaction();
+    json::write_json(&mut transaction, state).map_err(|error| refused(error.to_string()))?;
+    // Time 0: no invariant reads a wall clock, and the log keeps when a frontier came.
+    let options = automerge::transaction::CommitOptions::default().with_time(0);
+    if transaction.commit_with(options).0.is_none() {
+        return Ok(None);
+    }
+    let change = loaded.get_last_local_change().ok_or_else(|| refused("the change was lost".to_owned()))?;
+    let chunk = change.raw_bytes().to_vec();
+    if chunk.len() > CHANGE_BYTES_MAX {
+        return Err(WriteError::TooLarge { key: key.clone(), bytes: chunk.len() });
+    }
+    let actor = ActorBytes::from_slice(change.actor_id().to_bytes())
+        .ok_or_else(|| refused("the actor has another length".to_owned()))?;
+    let meta = ChangeMeta {
+        hash: ChangeHash(change.hash().0),
+        actor,
+        seq: change.seq(),
+        start_op: change.start_op().get(),
+        max_op: change.max_op(),
+        deps: change.deps().iter().map(|dep| ChangeHash(dep.0)).collect(),
+    };
+    Ok(Some((meta, chunk)))
+}

@@ -1,0 +1,320 @@
+//! One conversation with one peer, as a value: frames and answers come in, effects come out. It knows no store, no clock
+//! and no socket.
+//!
+//! ```text
+//! Greeting --hello of the peer--> Live --close, ours or theirs--> Closed
+//!     \--hello late, no common version, broken protocol-----------^
+//! ```
+//!
+//! Both sides do the same: send a hello, compare, then each pushes what its own feed holds past the peer's cursor, and
+//! acknowledges what the peer pushed once that is durable. The dialer speaks first, because a stream exists for the other
+//! side only when something came through it.
+//!
+//! The owner handles each effect of [`Session::poll_effect`], in order, before it hands in the next input.
+
+pub mod dialer;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::env::Instant;
+use crate::id::StoreId;
+use crate::limits::{HELLO_WAIT_SECONDS, WINDOW_BYTES_MAX, WINDOW_STEPS_MAX};
+use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, VERSION_MAX, VERSION_MIN};
+
+/// What the owner has to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Hand this to the transport.
+    Transmit(Message),
+    /// The peer said hello: record which store it speaks for, bring its feed up to date, look whether that passed through
+    /// the peer's cursor, and answer with [`Session::handle_met`].
+    Meet {
+        /// Its store.
+        store: StoreId,
+        /// Its incarnation.
+        incarnation: u32,
+        /// How much of its feed it holds; `None` before the first contact.
+        cursor: Option<Position>,
+    },
+    /// The feed for this peer cannot go on from where the peer is: owe it everything again, then answer with
+    /// [`Session::handle_restarted`].
+    Restart,
+    /// Read the feed's next entry after this place and hand the frames in with [`Session::handle_step`].
+    Fetch {
+        /// Number of the entry before it.
+        after: u64,
+    },
+    /// Admit what came and make it durable, with the cursor, in one transaction; then [`Session::handle_stored`].
+    Store(Push),
+    /// Record that the peer made its feed durable up to here.
+    Acknowledged(Position),
+    /// The peer will not have this frontier.
+    Refused(Refuse),
+    /// Both sides held the same when they said hello, or have come there since.
+    Synced,
+    /// End the link, after everything before this was handed to the transport.
+    Close(Close),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Greeting { until: Instant },
+    Live,
+    Closed,
+}
+
+/// The facts that a hello states about its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The own store.
+    pub store: StoreId,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// The end of the own feed for the peer.
+    pub head: Position,
+    /// How much of the peer's feed is durable here.
+    pub cursor: Option<Position>,
+}
+
+/// One conversation. See the module's page.
+#[derive(Debug)]
+pub struct Session {
+    phase: Phase,
+    facts: Facts,
+    /// The other side dialled: our hello follows theirs.
+    answers: bool,
+    /// By the peer's last word, everything of its feed is durable here.
+    holds_theirs: bool,
+    /// Number of the last entry of the own feed whose frames were handed out.
+    sent: u64,
+    /// Steps that wait for an acknowledgement: number and bytes.
+    in_flight: VecDeque<(u64, u64)>,
+    in_flight_bytes: u64,
+    /// A fetch was asked for and not answered yet.
+    fetching: bool,
+    /// [`Effect::Synced`] was given out for the present state.
+    synced: bool,
+    effects: VecDeque<Effect>,
+    round_trips: u64,
+}
+
+impl Session {
+    /// Begins a conversation. The dialer's hello is the first effect; the acceptor's follows the peer's.
+    #[must_use]
+    pub fn open(now: Instant, facts: Facts, is_dialer: bool) -> Self {
+        let until = now.after(Duration::from_secs(HELLO_WAIT_SECONDS));
+        let mut session = Self {
+            phase: Phase::Greeting { until },
+            facts,
+            answers: !is_dialer,
+            holds_theirs: false,
+            sent: 0,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            fetching: false,
+            synced: false,
+            effects: VecDeque::new(),
+            round_trips: 0,
+        };
+        if is_dialer {
+            session.greet();
+            session.round_trips = 1;
+        }
+        session
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Greeting { until } => Some(until),
+            Phase::Live | Phase::Closed => None,
+        }
+    }
+
+    /// Times that this side waited for the other, so far: once for the hello, once for each flight of pushes.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips
+    }
+
+    /// Whether both hellos were exchanged and the session did not end.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Ends the conversation when the peer's hello is late.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Phase::Greeting { until } = self.phase
+            && now >= until
+        {
+            self.close(CloseCode::Protocol, "no hello came in time");
+        }
+    }
+
+    /// Takes a frame of the peer's.
+    pub fn handle_message(&mut self, message: Message) {
+        match (self.phase, message) {
+            (Phase::Closed, _) => {}
+            (Phase::Greeting { .. }, Message::Hello(hello)) => self.handle_hello(&hello),
+            (_, Message::Close(close)) => {
+                self.phase = Phase::Closed;
+                self.effects.push_back(Effect::Close(close));
+            }
+            (Phase::Live, Message::Push(push)) => {
+                (self.synced, self.holds_theirs) = (false, false);
+                self.effects.push_back(Effect::Store(push));
+            }
+            (Phase::Live, Message::Acknowledge(through)) => self.handle_acknowledge(through),
+            (Phase::Live, Message::Refuse(refuse)) => self.effects.push_back(Effect::Refused(refuse)),
+            (Phase::Greeting { .. }, _) => self.close(CloseCode::Protocol, "the first frame was no hello"),
+            (Phase::Live, Message::Hello(_)) => self.close(CloseCode::Protocol, "a second hello"),
+        }
+    }
+
+    fn greet(&mut self) {
+        self.effects.push_back(Effect::Transmit(Message::Hello(Hello {
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            store: self.facts.store,
+            incarnation: self.facts.incarnation,
+            head: self.facts.head,
+            cursor: self.facts.cursor,
+        })));
+    }
+
+    fn handle_hello(&mut self, hello: &Hello) {
+        if self.answers {
+            self.greet();
+        }
+        if hello.version_max.min(VERSION_MAX) < hello.version_min.max(VERSION_MIN) {
+            let message = format!(
+                "no common protocol version: {VERSION_MIN} to {VERSION_MAX} here, {} to {} there; update the older side",
+                hello.version_min, hello.version_max
+            );
+            self.close(CloseCode::NoCommonVersion, &message);
+            return;
+        }
+        self.phase = Phase::Live;
+        self.holds_theirs = hello.head.number == 0 || self.facts.cursor == Some(hello.head);
+        // Nothing is fetched before the answer.
+        self.fetching = true;
+        let (store, incarnation, cursor) = (hello.store, hello.incarnation, hello.cursor);
+        self.effects.push_back(Effect::Meet { store, incarnation, cursor });
+    }
+
+    /// The answer to [`Effect::Meet`]: where the feed goes on (0 before the first contact), or `None` when it never passed
+    /// the place that the peer named; and its end.
+    pub fn handle_met(&mut self, at: Option<u64>, head: Position) {
+        self.facts.head = head;
+        match at {
+            Some(number) => {
+                self.fetching = false;
+                self.sent = number;
+                self.advance();
+            }
+            None => self.effects.push_back(Effect::Restart),
+        }
+    }
+
+    /// The answer to [`Effect::Restart`]: the place before the feed's first entry, and its end. The peer is told to forget
+    /// its cursor, or it would be found nowhere again when this link dies, or when nothing is in its scope.
+    pub fn handle_restarted(&mut self, origin: Position, head: Position) {
+        self.facts.head = head;
+        let start = Push { entry: None, through: Some(origin), more: head.number > 0 };
+        self.handle_step(0, vec![start], 0);
+    }
+
+    /// The own feed has grown to here.
+    pub fn handle_head(&mut self, head: Position) {
+        self.facts.head = head;
+        if self.phase == Phase::Live {
+            self.advance();
+        }
+    }
+
+    /// The answer to [`Effect::Fetch`]: the frames of one step, and its number.
+    pub fn handle_step(&mut self, number: u64, frames: Vec<Push>, bytes: u64) {
+        self.fetching = false;
+        if self.phase != Phase::Live {
+            return;
+        }
+        if self.in_flight.is_empty() {
+            self.round_trips += 1;
+        }
+        self.sent = number;
+        self.synced = false;
+        self.in_flight.push_back((number, bytes));
+        self.in_flight_bytes += bytes;
+        self.effects.extend(frames.into_iter().map(|push| Effect::Transmit(Message::Push(push))));
+        self.advance();
+    }
+
+    /// The answer to [`Effect::Store`], after the commit: what was refused, and how far the peer's feed is durable now.
+    /// `more` is the push's own word.
+    pub fn handle_stored(&mut self, refused: Option<Refuse>, through: Option<Position>, more: bool) {
+        if self.phase != Phase::Live {
+            return;
+        }
+        self.effects.extend(refused.map(|refuse| Effect::Transmit(Message::Refuse(refuse))));
+        if let Some(through) = through {
+            self.facts.cursor = Some(through);
+            self.holds_theirs = !more;
+            self.effects.push_back(Effect::Transmit(Message::Acknowledge(through)));
+        }
+        self.advance();
+    }
+
+    fn handle_acknowledge(&mut self, through: Position) {
+        if through.number > self.sent {
+            self.close(CloseCode::Protocol, "an acknowledgement of something that was not sent");
+            return;
+        }
+        while let Some((number, bytes)) = self.in_flight.front().copied()
+            && number <= through.number
+        {
+            self.in_flight.pop_front();
+            self.in_flight_bytes -= bytes;
+        }
+        self.effects.push_back(Effect::Acknowledged(through));
+        self.advance();
+    }
+
+    /// Asks for the next step when there is one and the window has room; says so once when nothing is left to do.
+    fn advance(&mut self) {
+        if self.phase != Phase::Live || self.fetching {
+            return;
+        }
+        if self.sent < self.facts.head.number {
+            if self.in_flight_bytes < WINDOW_BYTES_MAX && self.in_flight.len() < WINDOW_STEPS_MAX {
+                self.fetching = true;
+                self.effects.push_back(Effect::Fetch { after: self.sent });
+            }
+            return;
+        }
+        if self.in_flight.is_empty() && self.holds_theirs && !self.synced {
+            self.synced = true;
+            self.effects.push_back(Effect::Synced);
+        }
+    }
+
+    /// Ends the conversation from this side.
+    pub fn close(&mut self, code: CloseCode, message: &str) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            let close = Close { code, message: message.to_owned(), retry_after_ms: 0 };
+            self.effects.push_back(Effect::Transmit(Message::Close(close.clone())));
+            self.effects.push_back(Effect::Close(close));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

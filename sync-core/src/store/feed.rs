@@ -1,0 +1,327 @@
+//! Feeds: what each peer is owed, densely numbered, with a rolling hash (decisions D2 and D4).
+//!
+//! ```text
+//! chain 0  = BLAKE3("archipel 2026 feed", store id | incarnation (u32, big endian) | the peer's node id)
+//! chain n  = BLAKE3("archipel 2026 feed", chain n-1 | document id | 0x01 | generation (u32, big endian) | heads)
+//!            BLAKE3("archipel 2026 feed", chain n-1 | document id | 0x00)        when the document leaves the scope
+//! ```
+//!
+//! each cut to 16 bytes. Two feeds that agree at a position agree below it, so one comparison of (position, chain) tells
+//! whether either side was lost, restored or replaced.
+
+use rusqlite::OptionalExtension;
+
+use super::Tx;
+use super::documents::DocumentRow;
+use super::error::StoreError;
+use super::log::LogSeq;
+use super::peers::PeerRow;
+use crate::document::{Clock, DocumentKind};
+use crate::id::{Chain, DocumentId, NodeId, StoreId};
+use crate::identity::Role;
+use crate::position::Position;
+
+/// One entry of a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The document's number here.
+    pub document: DocumentRow,
+    /// The frontier; `None` when the document left the scope.
+    pub log: Option<LogSeq>,
+    /// The rolling hash up to and including it.
+    pub chain: Chain,
+}
+
+/// What a peer may hold, and how far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every document at its newest frontier: another hub of the fleet.
+    Everything,
+    /// These documents, each at this frontier, in the order in which they should travel.
+    Only(Vec<(DocumentRow, LogSeq)>),
+}
+
+const CONTEXT: &str = "archipel 2026 feed";
+
+fn chain_of(parts: &[&[u8]]) -> Chain {
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    for part in parts {
+        hasher.update(part);
+    }
+    let mut chain = [0; 16];
+    hasher.finalize_xof().fill(&mut chain);
+    Chain(chain)
+}
+
+/// The chain of an empty feed of this store for this peer.
+#[must_use]
+pub fn chain_origin(store: StoreId, incarnation: u32, peer: NodeId) -> Chain {
+    chain_of(&[&store.0, &incarnation.to_be_bytes(), &peer.0])
+}
+
+impl Tx<'_> {
+    /// Brings the feed of a dirty peer up to date with its scope. Of a whole fleet's documents only those are looked at that
+    /// have a new frontier since the last time. Of a list, each document whose frontier is another one than the feed's last
+    /// gets an entry, in the order of the list, and each that is no longer in it a `leave`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn extend_feed(&self, peer: &mut PeerRow, scope: &Scope) -> Result<(), StoreError> {
+        match scope {
+            Scope::Everything => self.extend_with_news(peer)?,
+            Scope::Only(documents) => self.extend_with_list(peer, documents)?,
+        }
+        peer.dirty = false;
+        self.inner.prepare_cached("UPDATE peer SET dirty = 0 WHERE id = ?")?.execute([peer.id])?;
+        self.set_head(peer)
+    }
+
+    /// Of a layer every frontier counts, because a release may name any of them and this hub's peer serves nodes too. Of other
+    /// documents the newest does.
+    fn extend_with_news(&self, peer: &mut PeerRow) -> Result<(), StoreError> {
+        let mut statement = self.inner.prepare_cached(
+            "SELECT log.document, log.seq FROM log JOIN document d ON d.id = log.document
+             WHERE log.seq > (SELECT scanned FROM peer WHERE id = ?) AND (d.kind = ? OR d.latest = log.seq)
+             ORDER BY log.seq",
+        )?;
+        let rows = statement.query_map((peer.id, DocumentKind::Layer.number()), |row| {
+            Ok((DocumentRow(row.get(0)?), LogSeq(row.get(1)?)))
+        })?;
+        for row in rows {
+            let (document, log) = row?;
+            self.append_frontier_entry(peer, document, log)?;
+        }
+        self.inner
+            .prepare_cached("UPDATE peer SET scanned = (SELECT coalesce(max(seq), 0) FROM log) WHERE id = ?")?
+            .execute([peer.id])?;
+        Ok(())
+    }
+
+    fn extend_with_list(&self, peer: &mut PeerRow, scope: &[(DocumentRow, LogSeq)]) -> Result<(), StoreError> {
+        let held = self.feed_heads(peer)?;
+        for (document, log) in scope {
+            if held.get(&document.0) != Some(&Some(log.0)) {
+                self.append_frontier_entry(peer, *document, *log)?;
+            }
+        }
+        let wanted: std::collections::BTreeSet<i64> = scope.iter().map(|(document, _)| document.0).collect();
+        for (document, log) in held {
+            if log.is_some() && !wanted.contains(&document) {
+                let id = self.document_by_row(DocumentRow(document))?.key.id();
+                self.append_feed(peer, DocumentRow(document), id, None, &[0])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_head(&self, peer: &PeerRow) -> Result<(), StoreError> {
+        self.inner.prepare_cached("UPDATE peer SET head = ?, head_chain = ? WHERE id = ?")?.execute((
+            peer.head.number,
+            peer.head.chain.0,
+            peer.id,
+        ))?;
+        Ok(())
+    }
+
+    fn append_frontier_entry(&self, peer: &mut PeerRow, document: DocumentRow, log: LogSeq) -> Result<(), StoreError> {
+        let row = self.log_row(log)?;
+        let frontier = row.frontier.frontier();
+        let link = [&[1u8][..], &frontier.generation.to_be_bytes(), &frontier.heads.to_bytes()].concat();
+        self.append_feed(peer, document, frontier.document, Some(log), &link)
+    }
+
+    /// The last entry of each document in the feed: document number to log place, `None` for left ones.
+    fn feed_heads(&self, peer: &PeerRow) -> Result<std::collections::BTreeMap<i64, Option<i64>>, StoreError> {
+        let mut statement = self.inner.prepare_cached(
+            "SELECT document, log FROM feed AS f WHERE peer = ?1
+             AND position = (SELECT max(position) FROM feed WHERE peer = ?1 AND document = f.document)",
+        )?;
+        let rows = statement.query_map([peer.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn append_feed(
+        &self,
+        peer: &mut PeerRow,
+        document: DocumentRow,
+        id: DocumentId,
+        log: Option<LogSeq>,
+        link: &[u8],
+    ) -> Result<(), StoreError> {
+        let number = peer.head.number + 1;
+        let chain = chain_of(&[&peer.head.chain.0, &id.0, link]);
+        self.inner
+            .prepare_cached("INSERT INTO feed (peer, position, document, log, chain) VALUES (?, ?, ?, ?, ?)")?
+            .execute((peer.id, number, document.0, log.map(|log| log.0), chain.0))?;
+        peer.head = Position { number, chain };
+        Ok(())
+    }
+
+    /// Whether the feed passed through this place: the peer's word about how far it is can be believed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_passed(&self, peer: &PeerRow, place: Position, origin: Chain) -> Result<bool, StoreError> {
+        if place == peer.head {
+            return Ok(true);
+        }
+        if place.number == 0 {
+            return Ok(place.chain == origin);
+        }
+        let mut statement = self.inner.prepare_cached("SELECT chain FROM feed WHERE peer = ? AND position = ?")?;
+        let chain: Option<[u8; 16]> = statement.query_row((peer.id, place.number), |row| row.get(0)).optional()?;
+        Ok(chain == Some(place.chain.0))
+    }
+
+    /// The place in the feed of this number, which the peer has not left behind by more than it acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_place(&self, peer: &PeerRow, number: u64, origin: Chain) -> Result<Position, StoreError> {
+        if number == 0 {
+            return Ok(Position { number, chain: origin });
+        }
+        let mut statement = self.inner.prepare_cached("SELECT chain FROM feed WHERE peer = ? AND position = ?")?;
+        let chain = statement.query_row((peer.id, number), |row| row.get(0))?;
+        Ok(Position { number, chain: Chain(chain) })
+    }
+
+    /// The first entry after `after`, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_next(&self, peer: &PeerRow, after: u64) -> Result<Option<FeedEntry>, StoreError> {
+        let mut statement = self.inner.prepare_cached(
+            "SELECT position, document, log, chain FROM feed WHERE peer = ? AND position > ? ORDER BY position LIMIT 1",
+        )?;
+        let found = statement.query_row((peer.id, after), |row| {
+            Ok(FeedEntry {
+                number: row.get(0)?,
+                document: DocumentRow(row.get(1)?),
+                log: row.get::<_, Option<i64>>(2)?.map(LogSeq),
+                chain: Chain(row.get(3)?),
+            })
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Where `entry` brings its document: to where the document's *last* entry points, so that of many edits only the sum
+    /// travels, and the entries in between have nothing left to send. Layers go to another hub frontier by frontier. `None`:
+    /// the document left the scope.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_target(&self, peer: &PeerRow, entry: &FeedEntry) -> Result<Option<LogSeq>, StoreError> {
+        if peer.role == Role::Hub && self.document_by_row(entry.document)?.key.kind == DocumentKind::Layer {
+            return Ok(entry.log);
+        }
+        let mut statement = self.inner.prepare_cached(
+            "SELECT log FROM feed WHERE peer = ? AND document = ? AND position >= ? ORDER BY position DESC LIMIT 1",
+        )?;
+        let found: Option<Option<i64>> =
+            statement.query_row((peer.id, entry.document.0, entry.number), |row| row.get(0)).optional()?;
+        Ok(found.flatten().map(LogSeq))
+    }
+
+    /// The changes of the entry's document that a peer holds which took every entry before `entry`.
+    ///
+    /// An earlier link may have brought it to where any later entry points, and those may point below the earlier ones (a
+    /// rollback, a leave), so only what lies below all of them is sure. Nothing is when one of them was refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_base(&self, peer: &PeerRow, entry: &FeedEntry) -> Result<Clock, StoreError> {
+        let mut statement = self.inner.prepare_cached(
+            "SELECT log FROM (SELECT position, iif(refused, NULL, log) AS log FROM feed
+             WHERE peer = ?1 AND document = ?2 AND position < ?3 ORDER BY position DESC LIMIT 1)
+             UNION ALL
+             SELECT iif(refused, NULL, log) FROM feed WHERE peer = ?1 AND document = ?2 AND position >= ?3
+             AND EXISTS (SELECT 1 FROM feed WHERE peer = ?1 AND document = ?2 AND position < ?3)",
+        )?;
+        let rows = statement.query_map((peer.id, entry.document.0, entry.number), |row| row.get(0))?;
+        let mut base: Option<Clock> = None;
+        for log in rows {
+            let Some(log) = log? else { return Ok(Clock::default()) };
+            let clock = self.log_row(LogSeq(log))?.clock;
+            match &mut base {
+                Some(base) => base.meet(&clock),
+                None => base = Some(clock),
+            }
+        }
+        Ok(base.unwrap_or_default())
+    }
+
+    /// Records that the peer refused the document: what follows cannot build on anything that was sent before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_refused(&self, peer: &PeerRow, document: DocumentRow) -> Result<(), StoreError> {
+        self.inner
+            .prepare_cached("UPDATE feed SET refused = 1 WHERE peer = ? AND document = ?")?
+            .execute((peer.id, document.0))?;
+        Ok(())
+    }
+
+    /// Appends the document's last entry once more, so that the peer is sent it again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_again(&self, peer: &mut PeerRow, document: DocumentRow) -> Result<(), StoreError> {
+        let mut statement = self
+            .inner
+            .prepare_cached("SELECT log FROM feed WHERE peer = ? AND document = ? ORDER BY position DESC LIMIT 1")?;
+        let last: Option<Option<i64>> = statement.query_row((peer.id, document.0), |row| row.get(0)).optional()?;
+        if let Some(log) = last.flatten() {
+            self.append_frontier_entry(peer, document, LogSeq(log))?;
+            self.set_head(peer)?;
+        }
+        Ok(())
+    }
+
+    /// Records that the peer made its feed durable up to `number` and no further, and drops the entries that this makes superfluous.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_acknowledged(&self, peer: &mut PeerRow, number: u64) -> Result<(), StoreError> {
+        let mut statement = self.inner.prepare_cached(
+            "SELECT position, document FROM feed WHERE peer = ? AND position > ? AND position <= ? ORDER BY position",
+        )?;
+        let rows = statement.query_map((peer.id, peer.acked, number), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for (position, document) in rows.collect::<Result<Vec<(i64, i64)>, _>>()? {
+            self.inner
+                .prepare_cached("DELETE FROM feed WHERE peer = ? AND document = ? AND position < ?")?
+                .execute((peer.id, document, position))?;
+        }
+        peer.acked = number;
+        self.inner.prepare_cached("UPDATE peer SET acked = ? WHERE id = ?")?.execute((peer.acked, peer.id))?;
+        Ok(())
+    }
+
+    /// Notes that the peer, or this store, lost part of the past.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_fork(&self, peer: &mut PeerRow) -> Result<(), StoreError> {
+        peer.forks += 1;
+        self.inner.prepare_cached("UPDATE peer SET forks = ? WHERE id = ?")?.execute((peer.forks, peer.id))?;
+        Ok(())
+    }
+
+    /// Empties the feed, because the peer is where it never was: everything in scope is owed again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn restart_feed(&self, peer: &mut PeerRow, origin: Chain) -> Result<(), StoreError> {
+        self.inner.execute("DELETE FROM feed WHERE peer = ?", [peer.id])?;
+        peer.head = Position { number: 0, chain: origin };
+        peer.acked = 0;
+        peer.dirty = true;
+        self.inner.execute(
+            "UPDATE peer SET head = 0, head_chain = ?, scanned = 0, acked = 0, dirty = 1 WHERE id = ?",
+            (origin.0, peer.id),
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! Messages of a session and their bytes. The schema is `wire/sync.proto`; what they mean is in `docs/protocol.md`.
+//!
+//! Decoding checks every length and every number, so that a [`Message`] holds well-formed values. Whether they are *true*
+//! (signatures, changes) is admission's to say.
+
+mod decode;
+mod encode;
+
+use crate::document::admission::Refusal;
+use crate::document::batch::UnpackError;
+use crate::document::{DocumentKey, Heads, UnverifiedFrontier};
+use crate::id::{DocumentId, NodeId, StoreId};
+pub use crate::position::Position;
+
+pub use decode::DecodeError;
+
+#[allow(missing_docs, unreachable_pub, reason = "generated code; the .proto file has the docs")]
+pub(crate) mod proto {
+    include!("wire/generated/archipel.sync.v1.rs");
+}
+
+/// Messages of the join exchange, generated from `wire/join.proto`.
+#[allow(missing_docs, unreachable_pub, reason = "generated code; the .proto file has the docs")]
+pub(crate) mod join_proto {
+    include!("wire/generated/archipel.join.v1.rs");
+}
+
+/// The oldest protocol version spoken here.
+pub const VERSION_MIN: u32 = 1;
+/// The newest protocol version spoken here.
+pub const VERSION_MAX: u32 = 1;
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// The first frame of each side.
+    Hello(Hello),
+    /// One step of the sender's feed.
+    Push(Push),
+    /// The sender made the receiver's feed durable up to here.
+    Acknowledge(Position),
+    /// The sender took a step of the feed without its content.
+    Refuse(Refuse),
+    /// The sender ends the session.
+    Close(Close),
+}
+
+/// Who speaks, and how far each side is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The oldest protocol version that the sender speaks.
+    pub version_min: u32,
+    /// The newest.
+    pub version_max: u32,
+    /// The sender's store.
+    pub store: StoreId,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// The end of the sender's feed for the receiver.
+    pub head: Position,
+    /// How much of the receiver's feed is durable at the sender; `None` before the first contact.
+    pub cursor: Option<Position>,
+}
+
+/// One step of a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// What the receiver lacks; `None` when it has it already, and when the feed starts over (`through` is then 0).
+    pub entry: Option<PushEntry>,
+    /// With this frame the receiver holds the feed up to here; `None` when more frames belong to the step.
+    pub through: Option<Position>,
+    /// The sender's feed goes on after this frame.
+    pub more: bool,
+}
+
+/// The content of a [`Push`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushEntry {
+    /// Changes of one document.
+    Delta(DeltaFrame),
+    /// The document left the receiver's scope.
+    Leave(DocumentKey),
+}
+
+/// Changes of one document, and the frontier above them unless more parts follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltaFrame {
+    /// The document.
+    pub key: DocumentKey,
+    /// Its generation.
+    pub generation: u32,
+    /// A packed batch (`document::batch`).
+    pub changes: Vec<u8>,
+    /// The frontier; `None` in every part of a large delta but the last.
+    pub frontier: Option<UnverifiedFrontier>,
+}
+
+/// Which frontier the sender will not have, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refuse {
+    /// The document.
+    pub document: DocumentId,
+    /// The frontier's heads; `None` when the delta had none.
+    pub heads: Option<Heads>,
+    /// Why, as a closed list.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// Why an entry is refused. The numbers are those of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A reason that this version does not know.
+    Other,
+    /// The delta, the batch or a change is not well formed.
+    Malformed,
+    /// The key of the frontier's author is not known.
+    UnknownAuthor,
+    /// This author may not write this document.
+    NotTheAuthor,
+    /// The signature does not verify.
+    Signature,
+    /// A change does not connect to what is held.
+    Disconnected,
+    /// An actor's number was used twice.
+    Forked,
+    /// The frontier does not cover exactly these changes.
+    NotBelow,
+    /// The changes passed every check and could not be applied.
+    Poison,
+    /// Over a bound.
+    TooLarge,
+    /// A generation that is not known.
+    Generation,
+}
+
+impl From<&Refusal> for Reason {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Batch(UnpackError::TooLarge | UnpackError::TooMany) => Self::TooLarge,
+            Refusal::Key | Refusal::Batch(_) | Refusal::Scan { .. } => Self::Malformed,
+            Refusal::Misfit { .. } => Self::Malformed,
+            Refusal::UnknownAuthor { .. } => Self::UnknownAuthor,
+            Refusal::NotTheAuthor { .. } | Refusal::ForeignActor { .. } => Self::NotTheAuthor,
+            Refusal::Signature => Self::Signature,
+            Refusal::Unconnected { .. } => Self::Disconnected,
+            Refusal::Forked { .. } => Self::Forked,
+            Refusal::NotBelow => Self::NotBelow,
+            Refusal::Poison { .. } => Self::Poison,
+            Refusal::TooManyChanges | Refusal::TooManyBytes | Refusal::TooManyOperations => Self::TooLarge,
+            Refusal::Generation { .. } => Self::Generation,
+        }
+    }
+}
+
+/// Why and how the sender ends the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// Why, as a closed list.
+    pub code: CloseCode,
+    /// Why, for people.
+    pub message: String,
+    /// How long the receiver should wait before it comes again, in milliseconds; 0 leaves it to the receiver.
+    pub retry_after_ms: u32,
+}
+
+/// Why a session ends. The numbers are those of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// A code that this version does not know.
+    Other,
+    /// The two sides share no protocol version.
+    NoCommonVersion,
+    /// The receiver of the close broke the protocol.
+    Protocol,
+    /// The receiver's enrolment was taken back.
+    Revoked,
+    /// The sender has too much to do.
+    Busy,
+    /// The sender's process ends.
+    Shutdown,
+    /// The sender cannot write to its disk.
+    Storage,
+    /// The same peer opened a newer link.
+    Replaced,
+}
+
+impl Message {
+    /// The frame's bytes as `sender` sends it, without the length before it.
+    #[must_use]
+    pub fn encode(&self, sender: NodeId) -> Vec<u8> {
+        encode::encode(self, sender)
+    }
+
+    /// Reads a frame that `sender` sent.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names the field that is wrong.
+    pub fn decode(bytes: &[u8], sender: NodeId) -> Result<Self, DecodeError> {
+        decode::decode(bytes, sender)
+    }
+
+    /// Whether the frame carries changes.
+    #[must_use]
+    pub fn carries_changes(&self) -> bool {
+        matches!(self, Self::Push(Push { entry: Some(PushEntry::Delta(_)), .. }))
+    }
+}

@@ -1,0 +1,168 @@
+//! From bytes to messages: every length and number is checked, nothing is believed.
+
+use prost::Message as _;
+
+use super::proto::{self, frame::Body, push::Entry};
+use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse};
+use crate::document::{DocumentKey, DocumentKind, Frontier, Heads, UnverifiedFrontier};
+use crate::id::{Chain, DocumentId, NodeId, StoreId};
+use crate::identity::Signature;
+use crate::limits::{FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX};
+use crate::position::Position;
+
+/// Why a frame is no message. Its sender is to blame; nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Over [`FRAME_BYTES_MAX`].
+    #[error("a frame of {bytes} bytes; at most {FRAME_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not the protobuf of a frame.
+    #[error("not a frame: {0}")]
+    Protobuf(String),
+    /// A frame of a kind that this version does not know.
+    #[error("a frame of an unknown kind")]
+    UnknownFrame,
+    /// A field is missing or out of range.
+    #[error("the field {field} is missing or out of range")]
+    Field {
+        /// Its path in the schema.
+        field: &'static str,
+    },
+}
+
+const fn field(field: &'static str) -> DecodeError {
+    DecodeError::Field { field }
+}
+
+pub(super) fn decode(bytes: &[u8], sender: NodeId) -> Result<Message, DecodeError> {
+    if bytes.len() > FRAME_BYTES_MAX {
+        return Err(DecodeError::TooLarge { bytes: bytes.len() });
+    }
+    let frame = proto::Frame::decode(bytes).map_err(|error| DecodeError::Protobuf(error.to_string()))?;
+    match frame.body.ok_or(DecodeError::UnknownFrame)? {
+        Body::Hello(it) => hello(it).map(Message::Hello),
+        Body::Push(it) => push(it, sender).map(Message::Push),
+        Body::Acknowledge(it) => {
+            cursor(it.through.as_ref().ok_or(field("acknowledge.through"))?).map(Message::Acknowledge)
+        }
+        Body::Refuse(it) => refuse(it).map(Message::Refuse),
+        Body::Close(it) => Ok(Message::Close(close(it))),
+    }
+}
+
+fn cursor(it: &proto::Cursor) -> Result<Position, DecodeError> {
+    // SQLite's integers have 63 bits; no feed gets there.
+    let number = Some(it.position).filter(|position| *position <= i64::MAX as u64).ok_or(field("cursor.position"))?;
+    Ok(Position { number, chain: Chain::from_slice(&it.chain).ok_or(field("cursor.chain"))? })
+}
+
+fn hello(it: proto::Hello) -> Result<Hello, DecodeError> {
+    if it.version_min == 0 || it.version_max < it.version_min {
+        return Err(field("hello.version_max"));
+    }
+    Ok(Hello {
+        version_min: it.version_min,
+        version_max: it.version_max,
+        store: StoreId::from_slice(&it.store).ok_or(field("hello.store"))?,
+        incarnation: it.incarnation,
+        head: cursor(it.head.as_ref().ok_or(field("hello.head"))?)?,
+        cursor: it.cursor.as_ref().map(cursor).transpose()?,
+    })
+}
+
+fn push(it: proto::Push, sender: NodeId) -> Result<Push, DecodeError> {
+    let entry = match it.entry {
+        Some(Entry::Delta(delta)) => Some(PushEntry::Delta(delta_frame(delta, sender)?)),
+        Some(Entry::Leave(document)) => Some(PushEntry::Leave(document_key(&document)?)),
+        None => None,
+    };
+    let through = it.through.as_ref().map(cursor).transpose()?;
+    if entry.is_none() && through.is_none() {
+        return Err(field("push.entry"));
+    }
+    Ok(Push { entry, through, more: it.more })
+}
+
+fn document_key(it: &proto::Document) -> Result<DocumentKey, DecodeError> {
+    let kind = DocumentKind::from_number(it.kind).ok_or(field("document.kind"))?;
+    let owner = match it.owner.as_slice() {
+        [] => None,
+        bytes => Some(NodeId::from_slice(bytes).ok_or(field("document.owner"))?),
+    };
+    let key = DocumentKey { kind, owner, name: it.name.clone() };
+    if key.is_well_formed() { Ok(key) } else { Err(field("document.name")) }
+}
+
+fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeError> {
+    if it.codec != i32::from(proto::Codec::RawZstd) {
+        return Err(field("delta.codec"));
+    }
+    let key = document_key(it.document.as_ref().ok_or(field("delta.document"))?)?;
+    let frontier = match it.frontier {
+        Some(frontier) => Some(signed_frontier(&frontier, &key, it.generation, sender)?),
+        None => None,
+    };
+    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier })
+}
+
+fn signed_frontier(
+    it: &proto::SignedFrontier,
+    key: &DocumentKey,
+    generation: u32,
+    sender: NodeId,
+) -> Result<UnverifiedFrontier, DecodeError> {
+    let version = Some(it.version).filter(|version| *version <= i64::MAX as u64).ok_or(field("frontier.version"))?;
+    let heads = Heads::from_bytes(&it.heads).ok_or(field("frontier.heads"))?;
+    let signature = it.signature.as_slice().try_into().map_err(|_| field("frontier.signature"))?;
+    let author = match it.author.as_slice() {
+        [] => sender,
+        bytes => NodeId::from_slice(bytes).ok_or(field("frontier.author"))?,
+    };
+    let frontier = Frontier { document: key.id(), generation, version, heads };
+    Ok(UnverifiedFrontier { frontier, author, signature: Signature(signature) })
+}
+
+fn refuse(it: proto::Refuse) -> Result<Refuse, DecodeError> {
+    let heads = match it.heads.as_slice() {
+        [] => None,
+        bytes => Some(Heads::from_bytes(bytes).ok_or(field("refuse.heads"))?),
+    };
+    let reason = match it.reason() {
+        proto::Reason::Unspecified => Reason::Other,
+        proto::Reason::Malformed => Reason::Malformed,
+        proto::Reason::UnknownAuthor => Reason::UnknownAuthor,
+        proto::Reason::NotTheAuthor => Reason::NotTheAuthor,
+        proto::Reason::Signature => Reason::Signature,
+        proto::Reason::Disconnected => Reason::Disconnected,
+        proto::Reason::Forked => Reason::Forked,
+        proto::Reason::NotBelow => Reason::NotBelow,
+        proto::Reason::Poison => Reason::Poison,
+        proto::Reason::TooLarge => Reason::TooLarge,
+        proto::Reason::Generation => Reason::Generation,
+    };
+    let document = DocumentId::from_slice(&it.document).ok_or(field("refuse.document"))?;
+    Ok(Refuse { document, heads, reason, message: bounded(it.message) })
+}
+
+fn close(it: proto::Close) -> Close {
+    let code = match it.code() {
+        proto::CloseCode::Unspecified => CloseCode::Other,
+        proto::CloseCode::NoCommonVersion => CloseCode::NoCommonVersion,
+        proto::CloseCode::Protocol => CloseCode::Protocol,
+        proto::CloseCode::Revoked => CloseCode::Revoked,
+        proto::CloseCode::Busy => CloseCode::Busy,
+        proto::CloseCode::Shutdown => CloseCode::Shutdown,
+        proto::CloseCode::Storage => CloseCode::Storage,
+        proto::CloseCode::Replaced => CloseCode::Replaced,
+    };
+    Close { code, message: bounded(it.message), retry_after_ms: it.retry_after_ms }
+}
+
+/// A text of a peer's, for logs and tables: cut, and without control characters.
+fn bounded(text: String) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MESSAGE_TEXT_BYTES_MAX).collect()
+}

@@ -1,0 +1,103 @@
+//! From messages to bytes.
+
+use prost::Message as _;
+
+use super::proto::{self, frame::Body, push::Entry};
+use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse};
+use crate::document::DocumentKey;
+use crate::id::NodeId;
+use crate::position::Position;
+
+pub(super) fn encode(message: &Message, sender: NodeId) -> Vec<u8> {
+    let body = match message {
+        Message::Hello(it) => Body::Hello(hello(it)),
+        Message::Push(it) => Body::Push(push(it, sender)),
+        Message::Acknowledge(through) => Body::Acknowledge(proto::Acknowledge { through: Some(cursor(*through)) }),
+        Message::Refuse(it) => Body::Refuse(refuse(it)),
+        Message::Close(it) => Body::Close(close(it)),
+    };
+    proto::Frame { body: Some(body) }.encode_to_vec()
+}
+
+fn cursor(place: Position) -> proto::Cursor {
+    proto::Cursor { position: place.number, chain: place.chain.0.to_vec() }
+}
+
+fn hello(it: &Hello) -> proto::Hello {
+    proto::Hello {
+        version_min: it.version_min,
+        version_max: it.version_max,
+        store: it.store.0.to_vec(),
+        incarnation: it.incarnation,
+        head: Some(cursor(it.head)),
+        cursor: it.cursor.map(cursor),
+    }
+}
+
+fn push(it: &Push, sender: NodeId) -> proto::Push {
+    let entry = it.entry.as_ref().map(|entry| match entry {
+        PushEntry::Delta(frame) => Entry::Delta(delta(frame, sender)),
+        PushEntry::Leave(key) => Entry::Leave(document(key)),
+    });
+    proto::Push { entry, through: it.through.map(cursor), more: it.more }
+}
+
+fn document(key: &DocumentKey) -> proto::Document {
+    proto::Document {
+        kind: u32::from(key.kind.number()),
+        owner: key.owner.map(|owner| owner.0.to_vec()).unwrap_or_default(),
+        name: key.name.clone(),
+    }
+}
+
+fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
+    let frontier = frame.frontier.as_ref().map(|claim| proto::SignedFrontier {
+        version: claim.frontier.version,
+        heads: claim.frontier.heads.to_bytes(),
+        signature: claim.signature.0.to_vec(),
+        author: if claim.author == sender { Vec::new() } else { claim.author.0.to_vec() },
+    });
+    proto::Delta {
+        document: Some(document(&frame.key)),
+        generation: frame.generation,
+        codec: proto::Codec::RawZstd.into(),
+        changes: frame.changes.clone(),
+        frontier,
+    }
+}
+
+fn refuse(it: &Refuse) -> proto::Refuse {
+    let reason = match it.reason {
+        Reason::Other => proto::Reason::Unspecified,
+        Reason::Malformed => proto::Reason::Malformed,
+        Reason::UnknownAuthor => proto::Reason::UnknownAuthor,
+        Reason::NotTheAuthor => proto::Reason::NotTheAuthor,
+        Reason::Signature => proto::Reason::Signature,
+        Reason::Disconnected => proto::Reason::Disconnected,
+        Reason::Forked => proto::Reason::Forked,
+        Reason::NotBelow => proto::Reason::NotBelow,
+        Reason::Poison => proto::Reason::Poison,
+        Reason::TooLarge => proto::Reason::TooLarge,
+        Reason::Generation => proto::Reason::Generation,
+    };
+    proto::Refuse {
+        document: it.document.0.to_vec(),
+        heads: it.heads.as_ref().map(crate::document::Heads::to_bytes).unwrap_or_default(),
+        reason: reason.into(),
+        message: it.message.clone(),
+    }
+}
+
+fn close(it: &Close) -> proto::Close {
+    let code = match it.code {
+        CloseCode::Other => proto::CloseCode::Unspecified,
+        CloseCode::NoCommonVersion => proto::CloseCode::NoCommonVersion,
+        CloseCode::Protocol => proto::CloseCode::Protocol,
+        CloseCode::Revoked => proto::CloseCode::Revoked,
+        CloseCode::Busy => proto::CloseCode::Busy,
+        CloseCode::Shutdown => proto::CloseCode::Shutdown,
+        CloseCode::Storage => proto::CloseCode::Storage,
+        CloseCode::Replaced => proto::CloseCode::Replaced,
+    };
+    proto::Close { code: code.into(), message: it.message.clone(), retry_after_ms: it.retry_after_ms }
+}

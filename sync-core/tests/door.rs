@@ -1,0 +1,402 @@
+//! What an enrolled peer can push through the door: each crafted input is refused with a reason, quarantined, and leaves no
+//! trace; other documents of the session go through, and honest changes afterwards are taken.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "crafted/changes.rs"]
+mod changes;
+#[path = "fleet/door.rs"]
+mod door;
+#[path = "fleet/world.rs"]
+mod world;
+
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{ActorId, AutoCommit, Change, ExpandedChange, ObjType, ROOT, ScalarValue};
+use sync_core::document::{ActorBytes, DocumentKey, DocumentKind, UnverifiedFrontier};
+use sync_core::id::ChangeHash;
+use sync_core::identity::{Role, Signature};
+use sync_core::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, STAGED_PART_BYTES_MIN, STAGING_BYTES_MAX};
+use sync_core::wire::{CloseCode, Message, Position, Reason};
+
+use changes::{ChangeParts, chunk, column, edited, put};
+use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
+
+/// The small document of the crafted changes, as the node's observed document: the genesis (operation 1), an image (2), a
+/// map (3) with a list (4) of two elements (5, 6), another image (7).
+fn small(door: &Door) -> (DocumentKey, AutoCommit) {
+    let key = DocumentKey::observed(door.node.id());
+    let mut document = door.document(&key);
+    document.put(ROOT, "image", "web:1").unwrap();
+    document.commit();
+    let spec = document.put_object(ROOT, "spec", ObjType::Map).unwrap();
+    let ports = document.put_object(&spec, "ports", ObjType::List).unwrap();
+    document.insert(&ports, 0, 80_u64).unwrap();
+    document.insert(&ports, 1, 443_u64).unwrap();
+    document.commit();
+    document.put(ROOT, "image", "web:2").unwrap();
+    document.commit_with(CommitOptions::default().with_message("roll out"));
+    (key, document)
+}
+
+/// A door through which the small document has come.
+fn open_with_small() -> (Door, DocumentKey, AutoCommit) {
+    let mut door = Door::open();
+    let (key, mut document) = small(&door);
+    let frontier = door.signed(&key, heads_of(&mut document));
+    let answers = door.push(&key, 0, pack(&changes_of(&mut document)), frontier);
+    assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+    (door, key, document)
+}
+
+/// The step is acknowledged without its content, the reason is named, and nothing but the quarantine has changed.
+fn is_refused(door: &mut Door, what: &str, reason: Reason, send: impl FnOnce(&mut Door) -> Vec<Message>) {
+    let (before, quarantined) = (door.dump(), door.quarantined());
+    let answers = send(door);
+    let [Message::Refuse(refuse), Message::Acknowledge(_)] = &answers[..] else { panic!("{what}: {answers:?}") };
+    assert_eq!(refuse.reason, reason, "{what}: {}", refuse.message);
+    assert_eq!(door.dump(), before, "{what}");
+    assert_eq!(door.quarantined(), quarantined + 1, "{what}");
+}
+
+/// What an honest node does next still goes through, in this document and in others.
+fn goes_on(door: &mut Door, key: &DocumentKey, mut document: AutoCommit) {
+    let other = DocumentKey { kind: DocumentKind::Override, ..key.clone() };
+    for (key, document) in [(&other, &mut door.document(&other)), (key, &mut document)] {
+        document.put(ROOT, "after", "all").unwrap();
+        let frontier = door.signed(key, heads_of(document));
+        let answers = door.push(key, 0, pack(&changes_of(document)), frontier);
+        assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+        let view = door.hub.read(key).unwrap().unwrap();
+        assert_eq!(view.state["after"], "all");
+    }
+}
+
+fn own_actor(door: &Door, number: u8) -> ActorId {
+    ActorId::from(&ActorBytes::mint(&door.node.id(), [number; 8]).0[..])
+}
+
+/// A valid next change of the small document's actor, edited.
+fn next(document: &AutoCommit, edit: impl FnOnce(&mut ExpandedChange)) -> Vec<u8> {
+    let mut document = document.clone();
+    document.put(ROOT, "replicas", 3).unwrap();
+    document.commit();
+    edited(document.get_changes(&[]).last().unwrap(), edit)
+}
+
+fn in_parts(document: &AutoCommit, edit: impl FnOnce(&mut ChangeParts)) -> Vec<u8> {
+    let mut parts = ChangeParts::of(&next(document, |_| {}));
+    edit(&mut parts);
+    parts.bytes()
+}
+
+/// A first change of another actor of the node's, on nothing.
+fn first_of_another(door: &Door, edit: impl FnOnce(&mut ExpandedChange)) -> Vec<u8> {
+    let mut document = AutoCommit::new().with_actor(own_actor(door, 9));
+    document.put(ROOT, "replicas", 3).unwrap();
+    document.commit();
+    edited(&document.get_changes(&[])[0], edit)
+}
+
+fn crafted(door: &Door, document: &AutoCommit) -> Vec<(&'static str, Vec<u8>, Reason)> {
+    use Reason::{Disconnected, Forked, Malformed, NotTheAuthor};
+    let (own, stranger) = (own_actor(door, 1), changes::actor(7));
+    let ports = ObjectId::Id(OpId(4, own.clone()));
+    let compressed = {
+        let mut zeros = document.clone();
+        zeros.put(ROOT, "zeros", "0".repeat(1024 * 1024)).unwrap();
+        zeros.commit();
+        zeros.get_changes(&[]).last().unwrap().clone().bytes().to_vec()
+    };
+    let mut damaged = next(document, |change| change.message = Some("intact".into()));
+    let message = damaged.windows(6).position(|window| window == b"intact").unwrap();
+    damaged[message] = b'I';
+    let mut trailing = next(document, |_| {});
+    trailing.push(0);
+    let next = |edit: &dyn Fn(&mut ExpandedChange)| next(document, edit);
+    let operation = |edit: &dyn Fn(&mut Op)| next(&|change| edit(&mut change.operations[0]));
+    let parts = |edit: &dyn Fn(&mut ChangeParts)| in_parts(document, edit);
+    vec![
+        ("a first change with number 2", first_of_another(door, |change| change.seq = 2), Disconnected),
+        (
+            "a first change on nothing that does not start at 1",
+            first_of_another(door, |change| {
+                change.start_op = 5.try_into().unwrap();
+            }),
+            Disconnected,
+        ),
+        ("a gap in the numbers", next(&|change| change.seq += 1), Disconnected),
+        ("a number that was used", next(&|change| change.seq -= 1), Forked),
+        ("a footer", next(&|change| change.extra_bytes = vec![1, 1, b'x']), Malformed),
+        ("an object that is none", operation(&|op| op.obj = ObjectId::Id(OpId(2, own.clone()))), Malformed),
+        ("a stranger's operation", operation(&|op| op.pred = vec![OpId(1, stranger.clone())].into()), NotTheAuthor),
+        ("an unknown operation", operation(&|op| op.pred = vec![OpId(1, own.clone())].into()), Malformed),
+        ("a counter near 2^32", next(&|change| change.start_op = u64::from(u32::MAX).try_into().unwrap()), Malformed),
+        ("a gap in the counters", next(&|change| change.start_op = (1 << 30).try_into().unwrap()), Disconnected),
+        ("an actor index out of range", parts(&|parts| *parts.column(column::OBJECT_ACTOR) = vec![0x7f, 9]), Malformed),
+        ("a compressed change", compressed, Malformed),
+        ("a document chunk", chunk(0, b""), Malformed),
+        ("a chunk of no known type", chunk(255, b""), Malformed),
+        ("2^36 operations", changes::change_of_equal_operations(1 << 36), Malformed),
+        (
+            "keys of 80 MB in 4 KB",
+            next(&|change| {
+                change.operations = vec![put(ObjectId::Root, &"k".repeat(4000), ""); 20_000];
+            }),
+            Malformed,
+        ),
+        ("a damaged change", damaged, Malformed),
+        ("an encoding that is not written back", parts(&|parts| *parts.column(column::ACTION) = vec![1, 1]), Malformed),
+        ("columns that disagree", parts(&|parts| *parts.column(column::INSERT) = vec![2]), Malformed),
+        ("an unknown column", parts(&|parts| *parts.column(0x94) = vec![0, 1]), Malformed),
+        ("a text object", operation(&|op| op.action = OpType::Make(ObjType::Text)), Malformed),
+        ("a counter", operation(&|op| op.action = OpType::Put(ScalarValue::counter(1))), Malformed),
+        ("an increment", operation(&|op| op.action = OpType::Increment(1)), Malformed),
+        ("a deletion of nothing", operation(&|op| op.action = OpType::Delete), Malformed),
+        ("an object of the future", operation(&|op| op.obj = ObjectId::Id(OpId(99, own.clone()))), Malformed),
+        ("an insertion into a map", operation(&|op| op.insert = true), Malformed),
+        ("a text as key of a list", operation(&|op| op.obj = ports.clone()), Malformed),
+        (
+            "an element of another list",
+            operation(&|op| {
+                (op.obj, op.key) = (ports.clone(), Key::Seq(OpId(2, own.clone()).into()));
+                op.pred = vec![OpId(5, own.clone())].into();
+            }),
+            Malformed,
+        ),
+        ("a repeated dependency", parts(&|parts| parts.deps.push(parts.deps[0])), Malformed),
+        ("too many dependencies", parts(&|parts| parts.deps = vec![[0; 32]; 65]), Malformed),
+        ("a short actor", parts(&|parts| parts.actor = vec![1; 15]), Malformed),
+        ("a stranger as author", parts(&|parts| (parts.actor, parts.seq) = (vec![1; 16], 1)), NotTheAuthor),
+        ("number 0", parts(&|parts| parts.seq = 0), Malformed),
+        ("operation 0", parts(&|parts| parts.start_op = 0), Malformed),
+        ("a time out of range", parts(&|parts| parts.timestamp = i64::MIN), Malformed),
+        ("a long message", parts(&|parts| parts.message = vec![b'm'; 1025]), Malformed),
+        ("an unused actor", parts(&|parts| parts.other_actors = vec![vec![2; 16]]), Malformed),
+        ("bytes after the change", trailing, Malformed),
+        ("a change over the bound", vec![0; 4 * 1024 * 1024], Malformed),
+        ("nothing at all", Vec::new(), Malformed),
+        ("an unknown dependency", next(&|change| change.deps = vec![automerge::ChangeHash([7; 32])]), Disconnected),
+        ("a change that forgets its actor's last", next(&|change| change.deps.clear()), Disconnected),
+    ]
+}
+
+#[test]
+fn every_crafted_change_is_refused_under_a_valid_signature() {
+    let (mut door, key, document) = open_with_small();
+    for (what, bytes, reason) in crafted(&door, &document) {
+        let frontier = door.signed(&key, vec![hash_of(&bytes)]);
+        is_refused(&mut door, what, reason, |door| door.push(&key, 0, pack(&[bytes]), frontier));
+    }
+    goes_on(&mut door, &key, document);
+}
+
+/// The same as the first thing that is ever heard of the document: not even its genesis stays.
+#[test]
+fn every_crafted_change_is_refused_as_the_first_of_its_document() {
+    let mut door = Door::open();
+    let (key, document) = small(&door);
+    for (what, bytes, _) in crafted(&door, &document) {
+        let frontier = door.signed(&key, vec![hash_of(&bytes)]);
+        let before = door.dump();
+        let answers = door.push(&key, 0, pack(&[bytes]), frontier);
+        assert!(matches!(answers[..], [Message::Refuse(_), Message::Acknowledge(_)]), "{what}: {answers:?}");
+        assert_eq!(door.dump(), before, "{what}");
+    }
+    goes_on(&mut door, &key, document);
+}
+
+/// A bad change among good ones takes all of them with it.
+#[test]
+fn a_delta_is_taken_as_a_whole_or_not_at_all() {
+    let (mut door, key, document) = open_with_small();
+    let mut honest = document.clone();
+    honest.put(ROOT, "image", "web:3").unwrap();
+    let good = changes_of(&mut honest).pop().unwrap();
+    let bad = next(&honest, |change| change.seq += 1);
+    let frontier = door.signed(&key, vec![hash_of(&bad)]);
+    is_refused(&mut door, "good, then bad", Reason::Disconnected, |door| {
+        door.push(&key, 0, pack(&[good, bad]), frontier)
+    });
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn frontiers_that_do_not_fit_their_changes_are_refused() {
+    let (mut door, key, document) = open_with_small();
+    let mut ahead = document.clone();
+    ahead.put(ROOT, "image", "web:3").unwrap();
+    let first = heads_of(&mut ahead);
+    ahead.put(ROOT, "image", "web:4").unwrap();
+    let changes = changes_of(&mut ahead);
+    let [.., third, fourth] = &changes[..] else { panic!("{} changes", changes.len()) };
+    let both = pack(&[third.clone(), fourth.clone()]);
+
+    let unknown = door.signed(&key, vec![ChangeHash([7; 32])]);
+    is_refused(&mut door, "unknown heads", Reason::NotBelow, |door| door.push(&key, 0, both.clone(), unknown));
+    let below = door.signed(&key, first);
+    is_refused(&mut door, "a change above the frontier", Reason::NotBelow, |door| {
+        door.push(&key, 0, both.clone(), below)
+    });
+    let lacks = door.signed(&key, vec![hash_of(fourth)]);
+    is_refused(&mut door, "a change is missing", Reason::Disconnected, |door| {
+        door.push(&key, 0, pack(std::slice::from_ref(fourth)), lacks)
+    });
+    let other = DocumentKey { kind: DocumentKind::Journal, ..key.clone() };
+    let elsewhere = door.signed(&other, vec![hash_of(fourth)]);
+    // The document is not in the signed frontier's bytes on the wire; the signature is over another one.
+    is_refused(&mut door, "another document's frontier", Reason::Signature, |door| {
+        door.push(&key, 0, both.clone(), elsewhere)
+    });
+    let whole = door.signed(&key, vec![hash_of(fourth)]);
+    is_refused(&mut door, "an unknown generation", Reason::Signature, |door| door.push(&key, 1, both.clone(), whole));
+    let mut later = frontier(&key, vec![hash_of(fourth)]);
+    later.generation = 1;
+    let later = claim(&later.sign(door.node.key()));
+    is_refused(&mut door, "a signed unknown generation", Reason::Generation, |door| {
+        door.push(&key, 1, both.clone(), later)
+    });
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn an_author_writes_its_own_documents_and_no_others() {
+    let (mut door, own, document) = open_with_small();
+    let other = door.member(Role::Node);
+    let hub = door.hub.identity().id();
+    let layer = DocumentKey::layer(&world::name("base"));
+    let (me, not_me) = (door.node.id(), other.id());
+    for (what, key, reason) in [
+        ("another node's observed document", DocumentKey::observed(not_me), Reason::NotTheAuthor),
+        ("the own assignment", DocumentKey::assignment(me), Reason::NotTheAuthor),
+        ("the fleet's placement", DocumentKey::placement(), Reason::NotTheAuthor),
+        ("a layer", layer.clone(), Reason::NotTheAuthor),
+    ] {
+        let mut forged = document_of(&key, me, 1);
+        forged.put(ROOT, "image", "evil").unwrap();
+        let frontier = door.signed(&key, heads_of(&mut forged));
+        is_refused(&mut door, what, reason, |door| door.push(&key, 0, pack(&changes_of(&mut forged)), frontier));
+    }
+    let observed = DocumentKey::observed(not_me);
+    let claims = |key: &DocumentKey, author, door: &Door, document: &mut AutoCommit| UnverifiedFrontier {
+        author,
+        ..door.signed(key, heads_of(document))
+    };
+    for (what, key, author, reason) in [
+        ("in another node's name", &observed, not_me, Reason::Signature),
+        ("in the hub's name", &layer, hub, Reason::Signature),
+        ("in nobody's name", &layer, sync_core::id::NodeId([9; 32]), Reason::UnknownAuthor),
+    ] {
+        let mut forged = document_of(key, author, 1);
+        forged.put(ROOT, "image", "evil").unwrap();
+        let frontier = claims(key, author, &door, &mut forged);
+        is_refused(&mut door, what, reason, |door| door.push(key, 0, pack(&changes_of(&mut forged)), frontier));
+    }
+    let mut next = document.clone();
+    next.put(ROOT, "image", "web:3").unwrap();
+    let mut wrong = door.signed(&own, heads_of(&mut next));
+    wrong.signature = Signature([3; 64]);
+    is_refused(&mut door, "a wrong signature", Reason::Signature, |door| {
+        door.push(&own, 0, pack(&changes_of(&mut next)), wrong)
+    });
+    // Whoever carries it, what another node signed is taken.
+    let mut carried = document_of(&observed, not_me, 1);
+    carried.put(ROOT, "image", "honest").unwrap();
+    let frontier = claim(&frontier(&observed, heads_of(&mut carried)).sign(other.key()));
+    let answers = door.push(&observed, 0, pack(&changes_of(&mut carried)), frontier);
+    assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+    goes_on(&mut door, &own, document);
+}
+
+#[test]
+fn batches_over_a_bound_are_refused() {
+    let (mut door, key, document) = open_with_small();
+    let heads = || vec![ChangeHash([7; 32])];
+    let bomb = zstd::bulk::compress(&vec![0; DELTA_BYTES_MAX + 1], 3).unwrap();
+    let many = pack(&vec![vec![0]; DELTA_CHANGES_MAX + 1]);
+    for (what, batch, reason) in [
+        ("a bomb", bomb, Reason::TooLarge),
+        ("too many changes", many, Reason::TooLarge),
+        ("no zstd", b"\x00\x01\x02".to_vec(), Reason::Malformed),
+        ("half a change", zstd::bulk::compress(&[9, 0, 0, 0, 1], 3).unwrap(), Reason::Malformed),
+    ] {
+        let frontier = door.signed(&key, heads());
+        is_refused(&mut door, what, reason, |door| door.push(&key, 0, batch, frontier));
+    }
+    // Each part is within its bound; together they are not.
+    let part = pack(&vec![vec![0; 4 * 1024 * 1024 - 8]; 3]);
+    let parts = STAGING_BYTES_MAX / (3 * 4 * 1024 * 1024 - 24) + 1;
+    for _ in 0..parts {
+        assert!(door.part(&key, part.clone()).is_empty());
+    }
+    let claim = door.signed(&key, heads());
+    is_refused(&mut door, "a bomb in parts", Reason::TooLarge, |door| door.push(&key, 0, pack(&[]), claim));
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn parts_that_never_end_are_dropped_at_the_bound() {
+    let (mut door, key, document) = open_with_small();
+    let before = door.dump();
+    let bound = STAGING_BYTES_MAX / STAGED_PART_BYTES_MIN;
+    for _ in 0..bound {
+        assert!(door.part(&key, Vec::new()).is_empty());
+    }
+    let answers = door.part(&key, Vec::new());
+    let [Message::Refuse(refuse)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((refuse.reason, &refuse.heads), (Reason::TooLarge, &None));
+    assert_eq!(door.dump(), before);
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn what_is_held_already_changes_nothing_whatever_comes_with_it() {
+    let (mut door, key, mut document) = open_with_small();
+    let before = door.dump();
+    let frontier = door.signed(&key, heads_of(&mut document));
+    let mut ahead = document.clone();
+    ahead.put(ROOT, "image", "smuggled").unwrap();
+    let answers = door.push(&key, 0, pack(&changes_of(&mut ahead)), frontier);
+    assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+    assert_eq!(door.dump(), before);
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_closed_and_may_come_again() {
+    let (mut door, key, document) = open_with_small();
+    let closes = |answers: Vec<Message>| match &answers[..] {
+        [Message::Close(close)] => close.code,
+        other => panic!("{other:?}"),
+    };
+    let before = door.dump();
+    let future = Position { number: 1, chain: sync_core::id::Chain([0; 16]) };
+    let acknowledge = Message::Acknowledge(future);
+    assert_eq!(closes(door.say(&acknowledge)), CloseCode::Protocol, "an acknowledgement of the future");
+    assert!(door.say(&acknowledge).is_empty(), "nothing is answered after a close");
+    door.dial();
+    assert_eq!(closes(door.say(&acknowledge)), CloseCode::Protocol, "an acknowledgement before the hello");
+    door.dial();
+    door.greet();
+    let hello = Message::Hello(door.hello());
+    assert_eq!(closes(door.say(&hello)), CloseCode::Protocol, "a second hello");
+    door.dial();
+    let frontier = door.signed(&key, vec![ChangeHash([7; 32])]);
+    assert_eq!(closes(door.push(&key, 0, Vec::new(), frontier)), CloseCode::Protocol, "a push before the hello");
+    door.dial();
+    door.greet();
+    assert_eq!(door.quarantined(), 0);
+    assert_eq!(closes(door.say_bytes(b"\xff\xff\xff\xff")), CloseCode::Protocol, "random bytes");
+    assert_eq!(door.quarantined(), 1);
+    assert_eq!(door.dump(), before);
+    door.dial();
+    door.greet();
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
+fn the_small_document_is_what_the_crafted_changes_assume() {
+    let (_, mut document) = small(&Door::silent());
+    let changes: Vec<Change> = document.get_changes(&[]).into_iter().collect();
+    let starts: Vec<u64> = changes.iter().map(|change| change.start_op().get()).collect();
+    assert_eq!(starts, [1, 2, 3, 7]);
+}
