@@ -1,3 +1,7 @@
 //! The binary `archipel-edge`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edge_node::cli::run_cli(std::env::args_os())
+}

@@ -1,0 +1,211 @@
+//! One pass of the agent: what is desired, what the target holds, what to do, and what to report.
+//!
+//! The steps alternate between the replica's thread (short, in the database) and the target (slow, on whatever disk it
+//! has). Whoever drives them, the process or a simulator, calls [`begin`], [`Pass::run`] and [`commit`].
+
+use std::collections::BTreeMap;
+
+use sync_core::document::DocumentKey;
+use sync_core::env::Witness;
+use sync_core::replica::{Now, Replica, WriteError};
+use sync_core::state::desired::to_state;
+use sync_core::state::observed::{Health, ObjectCondition, ObservedState};
+use sync_core::store::StoreError;
+
+use crate::actuator::{Actuator, Cause, Inventory};
+use crate::goal::{APPLIED, AppliedRelease, Goal, HeldBack, goal};
+use crate::reconcile::{Outcome, plan};
+
+/// Where the inventory is kept in the replica's local values.
+const INVENTORY: &str = "edge.inventory";
+/// Where the last report is kept, so that an unchanged one is not written again.
+pub(crate) const OBSERVED: &str = "edge.observed";
+
+/// A pass with everything it needs from the database.
+#[derive(Debug)]
+pub struct Pass {
+    goal: Option<Goal>,
+    awaited: Option<HeldBack>,
+    inventory: Inventory,
+}
+
+/// What a pass found and did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PassResult {
+    /// What was put right that had been changed or removed by hand.
+    pub repaired: Vec<String>,
+    /// What was newly written or removed because a release said so.
+    pub changed: usize,
+    /// What failed, with the reason; the next pass tries again.
+    pub failed: BTreeMap<String, String>,
+    /// Why the target as a whole could not be looked at.
+    pub target_error: Option<String>,
+    /// The target holds the goal.
+    pub is_complete: bool,
+    /// Objects on their way out: look again soon.
+    pub leaving: usize,
+    /// Places that look like ours and that nothing names.
+    pub foreign: Vec<String>,
+}
+
+/// Reads what a pass needs.
+///
+/// # Errors
+/// [`StoreError`]; nothing was done.
+pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
+    let (goal, awaited) = goal(replica)?;
+    let inventory = replica.inspect(|tx| tx.local::<Inventory>(INVENTORY))?.unwrap_or_default();
+    Ok(Pass { goal, awaited, inventory })
+}
+
+/// Makes the inventory durable before the target is touched.
+///
+/// # Errors
+/// [`StoreError`]; then the target must not be touched.
+pub fn save_inventory(replica: &mut Replica, now: Now, inventory: &Inventory) -> Result<(), StoreError> {
+    replica.edit(now, |edit| edit.tx().set_local(INVENTORY, inventory))
+}
+
+impl Pass {
+    /// Looks at the target and does what has to be done. `save` makes the wider inventory durable and is called at most
+    /// once, before the first step.
+    pub fn run(
+        &self,
+        actuator: &mut dyn Actuator,
+        now: Now,
+        witness: &Witness,
+        save: impl FnOnce(&Inventory) -> Result<(), StoreError>,
+    ) -> (PassResult, Option<Inventory>) {
+        let failed = |error: String| (PassResult { target_error: Some(error), ..PassResult::default() }, None);
+        let Some(goal) = &self.goal else { return (PassResult::default(), None) };
+        let seen = match actuator.observe(&self.inventory, now.instant) {
+            Ok(seen) => seen,
+            Err(error) => return failed(error.to_string()),
+        };
+        let plan = match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
+            Ok(plan) => plan,
+            Err(error) => return failed(error.to_string()),
+        };
+        let mut result =
+            PassResult { leaving: plan.leaving(), foreign: plan.foreign().to_vec(), ..PassResult::default() };
+        if plan.is_idle() {
+            result.is_complete = true;
+            return (result, None);
+        }
+        let recorded = match plan.record(save) {
+            Ok(recorded) => recorded,
+            Err(error) => return failed(error.to_string()),
+        };
+        let outcome = recorded.apply(actuator, witness);
+        result.take(&outcome);
+        (result, Some(outcome.inventory))
+    }
+}
+
+impl PassResult {
+    fn take(&mut self, outcome: &Outcome) {
+        for done in &outcome.done {
+            match done.cause {
+                Some(Cause::Repaired | Cause::Restored) => self.repaired.push(done.key.clone()),
+                _ => self.changed += 1,
+            }
+        }
+        for failure in &outcome.failed {
+            let key = failure.key.clone().unwrap_or_default();
+            self.failed.insert(key, failure.error.to_string());
+        }
+        self.is_complete = outcome.is_complete();
+    }
+
+    /// Whether anything happened that a person may want to read about.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.repaired.is_empty() && self.changed == 0 && self.failed.is_empty() && self.target_error.is_none()
+    }
+}
+
+/// Makes durable what the pass did, and the report about it, in one transaction. Writes nothing when nothing changed.
+///
+/// # Errors
+/// [`WriteError`]; the next pass finds the target as it is and says the same again.
+pub fn commit(
+    replica: &mut Replica,
+    now: Now,
+    pass: &Pass,
+    result: &PassResult,
+    inventory: Option<&Inventory>,
+) -> Result<(), WriteError> {
+    let before: Option<ObservedState> = replica.inspect(|tx| tx.local(OBSERVED))?;
+    let newly_applied = pass.goal.as_ref().filter(|goal| result.is_complete && !goal.is_applied);
+    let observed = observe(now, pass, result, before.as_ref());
+    let report = before.as_ref() != Some(&observed);
+    let stored = inventory.filter(|inventory| **inventory != pass.inventory);
+    if stored.is_none() && newly_applied.is_none() && !report {
+        return Ok(());
+    }
+    let own = DocumentKey::observed(replica.identity().id());
+    replica.edit(now, |edit| {
+        if let Some(inventory) = stored {
+            edit.tx().set_local(INVENTORY, inventory)?;
+        }
+        if let (Some(goal), Some(applied)) = (newly_applied, &observed.applied) {
+            let objects = goal.objects.iter().map(|object| (object.key.clone(), object.manifest.clone())).collect();
+            edit.tx().set_local(APPLIED, &AppliedRelease { stamp: applied.clone(), objects })?;
+        }
+        if report {
+            edit.tx().set_local(OBSERVED, &observed)?;
+            edit.report(&own, &to_state(&observed))?;
+        }
+        Ok(())
+    })
+}
+
+fn observe(now: Now, pass: &Pass, result: &PassResult, before: Option<&ObservedState>) -> ObservedState {
+    let repairs = before.map_or(0, |before| before.repairs) + result.repaired.len() as u64;
+    let mut observed = ObservedState { repairs, agent: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
+    let Some(goal) = &pass.goal else {
+        observed.health = Health::Progressing;
+        observed.message = pass.awaited.as_ref().map(HeldBack::text).unwrap_or_default();
+        return observed;
+    };
+    let stamp = |at| sync_core::state::observed::AppliedStamp { at, ..goal.stamp.clone() };
+    observed.applied = match (goal.is_applied, result.is_complete) {
+        // Keeps the time of the first time.
+        (true, _) => Some(goal.stamp.clone()),
+        (false, true) => Some(stamp(now.wall.0)),
+        (false, false) => before.and_then(|before| before.applied.clone()),
+    };
+    observed.objects =
+        goal.objects.iter().map(|object| (object.key.clone(), condition(object, result, before))).collect();
+    let held_back = goal.held_back.as_ref();
+    (observed.health, observed.message) = match (&result.target_error, result.failed.iter().next(), held_back) {
+        (Some(error), _, _) => (Health::Degraded, error.clone()),
+        (None, Some((key, error)), _) => (Health::Degraded, format!("{key}: {error}")),
+        (None, None, Some(held @ HeldBack::Refused(_))) => (Health::Degraded, held.text()),
+        (None, None, Some(held @ HeldBack::Waiting(_))) => (Health::Progressing, held.text()),
+        (None, None, None) if !result.is_complete => (Health::Progressing, String::new()),
+        (None, None, None) => (Health::Healthy, String::new()),
+    };
+    observed
+}
+
+fn condition(
+    object: &crate::actuator::DesiredObject,
+    result: &PassResult,
+    before: Option<&ObservedState>,
+) -> ObjectCondition {
+    let error = result.failed.get(&object.key).or(result.target_error.as_ref());
+    match error {
+        None if result.is_complete => {
+            ObjectCondition { applied: Some(object.hash.to_string()), message: String::new() }
+        }
+        // Not known to be there in this form: what was said of it last stands, with the error.
+        _ => {
+            let last = before.and_then(|before| before.objects.get(&object.key));
+            ObjectCondition {
+                applied: last.and_then(|last| last.applied.clone()),
+                message: error.cloned().unwrap_or_default(),
+            }
+        }
+    }
+}

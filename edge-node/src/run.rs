@@ -1,0 +1,306 @@
+//! Runs an agent: keeps a link to the hub, keeps the target as desired, and stops in order.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sync_core::env::Witness;
+use sync_core::identity::certificate::Role;
+use sync_core::limits::GOODBYE_WAIT;
+use sync_core::replica::{Event, Replica, ReplicaError};
+use sync_core::session::dialer::Dialer;
+use sync_core::store::{OpenError, Store, StoreError};
+use sync_core::transport::{Clock, Link, LinkEnd, ReplicaHandle, Settings, Stopped, SystemEntropy, dial, resolve};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
+
+use crate::actuator::{Actuator, Directory, TargetSpec};
+use crate::agent;
+
+/// Where the hub's address is kept in the replica's local values.
+pub(crate) const HUB: &str = "edge.hub";
+/// Where the state of the link is kept, for `status`.
+pub(crate) const LINK: &str = "edge.link";
+
+/// What an agent is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunConfig {
+    /// The folder of its database.
+    pub data_folder: PathBuf,
+    /// What it keeps as desired.
+    pub target: TargetSpec,
+    /// How often it looks whether the target was changed by hand.
+    pub interval: Duration,
+    /// How long a silent link counts as alive, and the like.
+    pub settings: Settings,
+}
+
+/// The hub that a node joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HubAddress {
+    /// `HOST:PORT`.
+    pub(crate) address: String,
+}
+
+/// The link as it was last known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkRecord {
+    pub(crate) is_up: bool,
+    /// Why it is down.
+    pub(crate) reason: String,
+    /// Since when, in seconds since 1970.
+    pub(crate) since: Option<u64>,
+}
+
+/// Why an agent stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The data folder cannot be used. It is as it was.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The replica cannot be opened. The data folder is as it was.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data folder belongs to a hub.
+    #[error("{0} holds a hub's data; give the agent a folder of its own")]
+    NotANode(PathBuf),
+    /// The replica's thread died. A defect of this program; what was durable stands.
+    #[error("the replica stopped unexpectedly; see the log")]
+    Stopped(#[from] Stopped),
+    /// The system refused something.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs until the process is told to stop (SIGINT or SIGTERM). Needs no hub: the target is kept as desired from the local
+/// disk (invariant 10).
+///
+/// # Errors
+/// [`RunError`] says why the agent could not start or had to stop.
+pub async fn run(config: RunConfig, witness: Witness) -> Result<(), RunError> {
+    let (replica, hub) = open(&config, witness.clone())?;
+    let (handle, thread) = ReplicaHandle::start(replica, Clock::start(), witness.clone())?;
+    let (stop, stopped) = watch::channel(false);
+    let links = tokio::spawn(keep_link(handle.clone(), hub.address, config.settings, stopped.clone()));
+    tracing::info!(data = %config.data_folder.display(), target = %config.target, "running");
+    // Scripts wait for this line. When nobody can read it, the target still can be kept.
+    let _unread = writeln!(std::io::stdout(), "running");
+    let agent = keep_target(&handle, &config, &witness);
+    let result = tokio::select! {
+        result = agent => result,
+        signal = shutdown_signal() => signal.map_err(RunError::from),
+    };
+    let _ = stop.send(true);
+    handle.stop().await;
+    // A hub that is gone takes no goodbye; that does not keep the agent from ending.
+    let _ = timeout(GOODBYE_WAIT * 2, links).await;
+    let _ = thread.join();
+    result
+}
+
+fn open(config: &RunConfig, witness: Witness) -> Result<(Replica, HubAddress), RunError> {
+    // An agent that was never joined has no folder, and starting it must not leave one behind.
+    if !config.data_folder.join(sync_core::store::DATABASE_FILE).exists() {
+        return Err(ReplicaError::NoIdentity.into());
+    }
+    let store = Store::open(&config.data_folder)?;
+    let mut replica = Replica::open(store, &mut SystemEntropy::new(), witness)?;
+    if replica.identity().role() != Role::Node {
+        return Err(RunError::NotANode(config.data_folder.clone()));
+    }
+    let hub = replica.inspect(|tx| tx.local(HUB))?.ok_or(ReplicaError::NoIdentity)?;
+    Ok((replica, hub))
+}
+
+fn actuator(target: &TargetSpec) -> Box<dyn Actuator + Send> {
+    match target {
+        TargetSpec::Directory { flavour, path } => Box::new(Directory::new(path.clone(), *flavour)),
+    }
+}
+
+/// Passes, one after the other: at once when something desired changed, otherwise at the interval.
+async fn keep_target(handle: &ReplicaHandle, config: &RunConfig, witness: &Witness) -> Result<(), RunError> {
+    let mut events = handle.subscribe();
+    let mut target = actuator(&config.target);
+    loop {
+        target = pass(handle, target, witness).await?;
+        let changed = async {
+            loop {
+                match events.recv().await {
+                    Ok(Event::Changed(key)) if key.kind != sync_core::document::DocumentKind::Observed => break,
+                    Ok(_) => {}
+                    // Missed some: look.
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        let _ = timeout(config.interval, changed).await;
+    }
+}
+
+/// One pass. The target's own disk may be slow, so it is worked on where blocking is allowed.
+async fn pass(
+    handle: &ReplicaHandle,
+    mut target: Box<dyn Actuator + Send>,
+    witness: &Witness,
+) -> Result<Box<dyn Actuator + Send>, RunError> {
+    let pass = match handle.call(|replica, now| agent::begin(replica).map(|pass| (pass, now))).await? {
+        Ok(pass) => pass,
+        Err(error) => {
+            tracing::error!(%error, "the database cannot be read; the target stays as it is");
+            return Ok(target);
+        }
+    };
+    let (pass, now) = pass;
+    let (saver, hook) = (handle.clone(), witness.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let save = |wider: &crate::actuator::Inventory| {
+            let wider = wider.clone();
+            let saved = runtime.block_on(saver.call(move |replica, now| agent::save_inventory(replica, now, &wider)));
+            saved.unwrap_or(Err(StoreError::ReadOnly))
+        };
+        let (result, inventory) = pass.run(target.as_mut(), now, &hook, save);
+        (target, pass, result, inventory)
+    });
+    let (returned, pass, result, inventory) = work.await.map_err(std::io::Error::other)?;
+    log(&result);
+    let committed =
+        handle.call(move |replica, now| agent::commit(replica, now, &pass, &result, inventory.as_ref())).await?;
+    if let Err(error) = committed {
+        tracing::error!(%error, "what was done could not be written down; the next pass says it again");
+    }
+    Ok(returned)
+}
+
+fn log(result: &agent::PassResult) {
+    if result.is_quiet() {
+        return;
+    }
+    if let Some(error) = &result.target_error {
+        tracing::warn!(%error, "the target cannot be kept as desired");
+    }
+    for (key, error) in &result.failed {
+        tracing::warn!(%key, %error, "could not apply");
+    }
+    for key in &result.repaired {
+        tracing::info!(%key, "drift repaired: it had been changed or removed by hand");
+    }
+    if result.changed > 0 {
+        tracing::info!(objects = result.changed, "applied");
+    }
+}
+
+/// Keeps a link to the hub: dials, drives, waits, dials again.
+async fn keep_link(handle: ReplicaHandle, address: String, settings: Settings, mut stop: watch::Receiver<bool>) {
+    let mut dialer = Dialer::default();
+    let mut entropy = SystemEntropy::new();
+    loop {
+        let mut events = handle.subscribe();
+        let dialled = tokio::select! {
+            dialled = dial_once(&handle, &address, &settings) => dialled,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let end = match dialled {
+            Ok(link) => {
+                let control = link.control.clone();
+                let end = handle.drive(link, true).await;
+                if *stop.borrow() {
+                    let _ = timeout(GOODBYE_WAIT, control.drained()).await;
+                    return;
+                }
+                end
+            }
+            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false },
+        };
+        if saw_live(&mut events) {
+            dialer.handle_live();
+        }
+        if end.revoked {
+            tracing::error!("this node was revoked; it will not dial again");
+            return;
+        }
+        let now = handle.clock().now();
+        let again = dialer.handle_down(now, end.retry_after, &mut entropy);
+        tracing::info!(reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
+        record_link(&handle, false, end.reason).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(handle.clock().deadline(again)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Whether a link came up. A subscriber that fell behind missed the oldest events; that many come from live links only.
+fn saw_live(events: &mut broadcast::Receiver<Event>) -> bool {
+    loop {
+        match events.try_recv() {
+            Ok(Event::LinkLive(_)) | Err(TryRecvError::Lagged(_)) => return true,
+            Ok(_) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return false,
+        }
+    }
+}
+
+async fn dial_once(handle: &ReplicaHandle, address: &str, settings: &Settings) -> Result<Link, String> {
+    let addresses = resolve(address).await.map_err(|error| error.to_string())?;
+    let mut reason = format!("{address} has no address");
+    for address in addresses {
+        match dial(address, handle.identity(), settings).await {
+            Ok(link) => {
+                tracing::info!(%address, hub = %link.peer.id().short(), "link up");
+                record_link(handle, true, String::new()).await;
+                return Ok(link);
+            }
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(reason)
+}
+
+async fn record_link(handle: &ReplicaHandle, is_up: bool, reason: String) {
+    let record = handle.call(move |replica, now| {
+        let before: Option<LinkRecord> = replica.inspect(|tx| tx.local(LINK))?;
+        if before.is_some_and(|before| before.is_up == is_up && before.reason == reason) {
+            return Ok(());
+        }
+        replica.edit(now, |edit| edit.tx().set_local(LINK, &LinkRecord { is_up, reason, since: now.wall.0 }))
+    });
+    if let Ok(Err(error)) = record.await.map(|result: Result<(), StoreError>| result) {
+        tracing::warn!(%error, "the state of the link could not be written down");
+    }
+}
+
+async fn shutdown_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sync_core::id::NodeId;
+
+    #[test]
+    fn a_link_that_was_live_long_ago_counts_as_live() {
+        let (sender, mut events) = broadcast::channel(2);
+        assert!(!saw_live(&mut events));
+        sender.send(Event::LinkLive(NodeId([1; 32]))).unwrap();
+        // More than the channel keeps: the event itself is lost.
+        for _ in 0..4 {
+            sender.send(Event::Synced(NodeId([1; 32]))).unwrap();
+        }
+        assert!(saw_live(&mut events));
+    }
+}
