@@ -1,1 +1,12 @@
 //! The central service of a fleet of edge clusters.
+
+pub mod admin;
+pub mod api;
+pub mod cli;
+pub mod client;
+mod enrol;
+pub mod limits;
+pub mod manifest;
+pub mod print;
+pub mod run;
+pub mod service;

@@ -1,3 +1,7 @@
 //! The binary `archipel-hub`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hub::cli::run_cli(std::env::args_os())
+}

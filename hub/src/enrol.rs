@@ -1,0 +1,103 @@
+//! Enrolment: a token and a key become a certificate, a peer and a first assignment, in one transaction.
+
+use sync_core::id::Name;
+use sync_core::identity::certificate::Role;
+use sync_core::identity::{CertificateAuthority, CertificateChain, JoinRefusal, JoinReply, JoinRequest, SigningKey};
+use sync_core::replica::{Edit, Now, Replica, WriteError};
+use sync_core::store::{Authority, Redemption, StoreError, chain_origin};
+use sync_core::transport::SystemEntropy;
+
+use crate::admin::first_assignment;
+
+/// Answers a request whose signature was checked.
+pub(crate) fn enrol(replica: &mut Replica, now: Now, request: &JoinRequest) -> JoinReply {
+    if !request.names_hub(&replica.identity().id()) {
+        return refused(JoinRefusal::OtherHub, "");
+    }
+    let result = replica.edit(now, |edit| redeem(edit, now, request));
+    result.unwrap_or_else(|error| match error {
+        EnrolError::Refused(reply) => *reply,
+        EnrolError::Write(error) => {
+            tracing::error!(%error, "a node could not be enrolled");
+            refused(JoinRefusal::BadRequest, "the hub could not store the enrolment; nothing was changed, try again")
+        }
+    })
+}
+
+/// Why nothing was enrolled.
+enum EnrolError {
+    Refused(Box<JoinReply>),
+    Write(WriteError),
+}
+
+impl From<StoreError> for EnrolError {
+    fn from(error: StoreError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+/// `message` adds to what the reason says by itself.
+fn refused(reason: JoinRefusal, message: &str) -> JoinReply {
+    JoinReply::Refused { reason, message: message.to_owned() }
+}
+
+fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinReply, EnrolError> {
+    let refuse = |reason, message: &str| Err(EnrolError::Refused(Box::new(refused(reason, message))));
+    let node = request.key.node_id();
+    // Without a clock no token can be known to be still good: refuse rather than guess. One that this node redeemed
+    // before is good whatever the time.
+    let wall = now.wall.0.unwrap_or(u64::MAX);
+    let token = match edit.tx().check_token(request.token_id, request.secret_hash(), node, wall)? {
+        Redemption::Unknown => return refuse(JoinRefusal::UnknownToken, ""),
+        Redemption::Expired if now.wall.0.is_none() => {
+            return refuse(JoinRefusal::BadRequest, "the hub does not know the time; set its machine's clock");
+        }
+        Redemption::Expired => return refuse(JoinRefusal::Expired, ""),
+        Redemption::Used => return refuse(JoinRefusal::AlreadyUsed, ""),
+        Redemption::Valid(token) => token,
+    };
+    let known = edit.tx().peer(node)?;
+    let named = edit.tx().peer_by_name(request.name.as_str())?;
+    if named.is_some_and(|other| other.node != node) {
+        return refuse(JoinRefusal::NameTaken, "");
+    }
+    if known.as_ref().is_some_and(|peer| peer.revoked) {
+        return refuse(JoinRefusal::BadRequest, "this node was revoked; join with a new data folder");
+    }
+    let name = known.as_ref().and_then(|peer| peer.name.as_deref());
+    if let Some(name) = name.filter(|name| *name != request.name.as_str()) {
+        // Its first answer was lost, and the second try names it otherwise.
+        return refuse(JoinRefusal::BadRequest, &format!("this node is enrolled as `{name}`; join with that name"));
+    }
+    let is_new = name.is_none();
+    let chain = match issue(edit, request) {
+        Ok(chain) => chain,
+        Err(message) => return refuse(JoinRefusal::BadRequest, &message),
+    };
+    if known.is_some() && is_new {
+        // It came with a valid certificate before a token: this hub was restored from a time before it joined.
+        edit.tx().name_peer(node, request.name.as_str())?;
+    } else if is_new {
+        let store = edit.tx().identity()?.ok_or(StoreError::Corrupt { place: "store" })?;
+        let origin = chain_origin(store.store, store.incarnation, node);
+        edit.tx().add_peer(&request.key, Role::Node, Some(request.name.as_str()), origin)?;
+    }
+    if is_new {
+        edit.tx().redeem_token(token.id, node)?;
+        first_assignment(edit, node, request.name.clone(), token.labels).map_err(EnrolError::Write)?;
+    }
+    Ok(JoinReply::Accepted { chain })
+}
+
+fn issue(edit: &Edit<'_>, request: &JoinRequest) -> Result<CertificateChain, String> {
+    let authority = edit.tx().authority().map_err(|error| error.to_string())?;
+    let authority = authority.ok_or("this hub does not hold the fleet's authority")?;
+    let authority = open_authority(&authority)?;
+    authority.issue_chain(&mut SystemEntropy::new(), &request.key, Role::Node).map_err(|error| error.to_string())
+}
+
+/// The authority of its stored form.
+pub(crate) fn open_authority(stored: &Authority) -> Result<CertificateAuthority, String> {
+    let fleet = Name::new(&stored.fleet).map_err(|error| error.to_string())?;
+    CertificateAuthority::from_parts(SigningKey::from_seed(stored.seed), fleet).map_err(|error| error.to_string())
+}

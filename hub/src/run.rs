@@ -1,0 +1,233 @@
+//! Runs a hub: opens the data folder, listens for nodes and for admin commands, and stops in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sync_core::env::Witness;
+use sync_core::id::Name;
+use sync_core::identity::certificate::Role;
+use sync_core::identity::{CertificateAuthority, JoinRefusal, JoinReply, SigningKey};
+use sync_core::limits::GOODBYE_WAIT;
+use sync_core::replica::{InitError, Replica, ReplicaError};
+use sync_core::store::{Authority, OpenError, Store, StoreError};
+use sync_core::transport::{
+    Clock, CloseCode, Endpoint, Incoming, JoinConnection, ListenError, ReplicaHandle, RequestError, Settings, Stopped,
+    SystemEntropy,
+};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::admin::{self, Context};
+use crate::api::{SocketError, bind_socket};
+use crate::enrol::enrol;
+use crate::limits::JOINS_AT_ONCE_MAX;
+use crate::service::{AdminError, AdminErrorKind, AdminHandler};
+
+/// What a hub is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The folder of its database, keys and admin socket.
+    pub data_folder: PathBuf,
+    /// The UDP address where nodes reach it.
+    pub listen: SocketAddr,
+    /// How long a silent link counts as alive, and the like.
+    pub settings: Settings,
+}
+
+/// Why a hub stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The data folder cannot be used. It is as it was.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored identity cannot be used. The data folder is as it was.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The new identity could not be stored. The data folder is as it was.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// The data folder belongs to a node.
+    #[error("{0} holds a node's data; give the hub a folder of its own")]
+    NotAHub(PathBuf),
+    /// The fleet's authority could not be made. A defect of this program.
+    #[error("the fleet's certificate authority could not be made: {0}")]
+    Authority(String),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The replica's thread died. A defect of this program; what was durable stands.
+    #[error("the replica stopped unexpectedly; see the log")]
+    Stopped(#[from] Stopped),
+    /// The system refused something.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Serves until the process is told to stop (SIGINT or SIGTERM).
+///
+/// # Errors
+/// [`ServeError`] says why the hub could not start or had to stop.
+pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeError> {
+    let replica = open(&config, witness.clone())?;
+    let mut endpoint = Endpoint::listen(config.listen, replica.identity(), config.settings)?;
+    let address = endpoint.local_addr()?;
+    let socket = bind_socket(&config.data_folder).await?;
+    let clock = Clock::start();
+    let context =
+        Context { listen: address.to_string(), data_folder: config.data_folder.clone(), started: clock.now() };
+    let (handle, thread) = ReplicaHandle::start(replica, clock, witness)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut stopped_api = stopped.clone();
+    let mut admin = tokio::spawn(crate::api::serve(socket, handler(handle.clone(), context), async move {
+        let _ = stopped_api.wait_for(|stop| *stop).await;
+    }));
+    // Scripts wait for this line. When nobody can read it, nodes still can be served.
+    let _unread = writeln!(std::io::stdout(), "listening on {address}");
+    tracing::info!(%address, data = %config.data_folder.display(), "serving");
+    let mut tasks = JoinSet::new();
+    let mut joins = 0;
+    let shutdown = shutdown_signal();
+    tokio::pin!(shutdown);
+    let result = loop {
+        tokio::select! {
+            signal = &mut shutdown => break signal.map_err(ServeError::from),
+            // Without it no node and no command can be served: whoever started the hub has to start it again.
+            () = handle.stopped() => break Err(Stopped.into()),
+            Some(done) = tasks.join_next() => joins -= usize::from(matches!(done, Ok(Task::Join))),
+            incoming = endpoint.accept() => match incoming {
+                Some(Incoming::Sync(link)) => {
+                    let handle = handle.clone();
+                    tasks.spawn(async move { drive(&handle, link).await });
+                }
+                Some(Incoming::Join(join)) if joins < JOINS_AT_ONCE_MAX => {
+                    joins += 1;
+                    let handle = handle.clone();
+                    tasks.spawn(async move { serve_join(&handle, join).await });
+                }
+                // Dropping it ends the connection; the node tries again.
+                Some(Incoming::Join(join)) => drop(join),
+                None => break Ok(()),
+            },
+        }
+    };
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    handle.stop().await;
+    // Peers that are gone take no goodbye, and a reader that hangs takes no answer: neither keeps the hub from ending.
+    let _ = timeout(GOODBYE_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
+    endpoint.close(CloseCode::SHUTTING_DOWN, "the hub stops");
+    let _ = timeout(GOODBYE_WAIT, async { tokio::join!(endpoint.drained(), &mut admin) }).await;
+    tasks.shutdown().await;
+    admin.abort();
+    let _ = thread.join();
+    result
+}
+
+/// What a task was for.
+enum Task {
+    Link,
+    Join,
+}
+
+async fn drive(handle: &ReplicaHandle, link: sync_core::transport::Link) -> Task {
+    let (peer, remote) = (link.peer.id(), link.remote);
+    tracing::info!(peer = %peer.short(), %remote, "link up");
+    let end = handle.drive(link, false).await;
+    tracing::info!(peer = %peer.short(), reason = %end.reason, "link down");
+    Task::Link
+}
+
+async fn serve_join(handle: &ReplicaHandle, mut join: JoinConnection) -> Task {
+    let remote = join.remote;
+    let reply = match join.request().await {
+        Ok(request) => {
+            let name = request.name.clone();
+            let reply = handle.call(move |replica, now| enrol(replica, now, &request)).await;
+            let Ok(reply) = reply else { return Task::Join };
+            match &reply {
+                JoinReply::Accepted { .. } => tracing::info!(%remote, node = %name, "enrolled"),
+                JoinReply::Refused { reason, message } => {
+                    tracing::warn!(%remote, node = %name, %reason, detail = message, "refused to enrol")
+                }
+            }
+            reply
+        }
+        Err(RequestError::Link(error)) => {
+            tracing::debug!(%remote, %error, "a join request did not come");
+            return Task::Join;
+        }
+        Err(error) => {
+            tracing::warn!(%remote, %error, "a join request could not be read");
+            JoinReply::Refused { reason: JoinRefusal::BadRequest, message: error.to_string() }
+        }
+    };
+    if let Err(error) = join.reply(&reply).await {
+        tracing::debug!(%remote, %error, "the answer to a join request may not have arrived");
+    }
+    Task::Join
+}
+
+fn open(config: &ServeConfig, witness: Witness) -> Result<Replica, ServeError> {
+    let mut store = Store::open(&config.data_folder)?;
+    let mut entropy = SystemEntropy::new();
+    let identity = store.begin_read()?.identity()?;
+    match identity {
+        Some(identity) if identity.role != Role::Hub => {
+            return Err(ServeError::NotAHub(config.data_folder.clone()));
+        }
+        Some(_) => {}
+        None => found_fleet(&mut store, &mut entropy)?,
+    }
+    Ok(Replica::open(store, &mut entropy, witness)?)
+}
+
+/// A new data folder founds a fleet: an authority, and this hub as its first member. The authority is stored first, so a
+/// process that dies in between goes on from it.
+fn found_fleet(store: &mut Store, entropy: &mut SystemEntropy) -> Result<(), ServeError> {
+    let made = |error: String| ServeError::Authority(error);
+    let stored = store.begin_read()?.authority()?;
+    let authority = match stored {
+        Some(stored) => crate::enrol::open_authority(&stored).map_err(made)?,
+        None => {
+            let fleet = Name::new("fleet").map_err(|error| made(error.to_string()))?;
+            let authority = CertificateAuthority::create(entropy, fleet).map_err(|error| made(error.to_string()))?;
+            let tx = store.begin()?;
+            tx.set_authority(&Authority { seed: *authority.key().seed(), fleet: authority.fleet().to_string() })?;
+            tx.commit()?;
+            authority
+        }
+    };
+    let key = SigningKey::generate(entropy);
+    let identity = authority.identity(entropy, key, Role::Hub).map_err(|error| made(error.to_string()))?;
+    Ok(Replica::init(store, &identity, entropy)?)
+}
+
+fn handler(handle: ReplicaHandle, context: Context) -> AdminHandler {
+    Arc::new(move |command| {
+        let (handle, context) = (handle.clone(), context.clone());
+        Box::pin(async move {
+            let answer = handle.call(move |replica, now| admin::answer(replica, now, &context, command)).await;
+            answer.unwrap_or_else(|stopped| {
+                Err(AdminError::new(AdminErrorKind::Internal, stopped.to_string(), "see the hub's log"))
+            })
+        })
+    })
+}
+
+async fn shutdown_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
