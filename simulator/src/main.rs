@@ -1,3 +1,7 @@
 //! The binary `archipel-sim`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    simulator::cli::run(std::env::args_os())
+}
