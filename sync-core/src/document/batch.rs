@@ -7,6 +7,10 @@ use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
 /// A middle level: batches are made once a peer, and the content is text with much repetition.
 const ZSTD_LEVEL: i32 = 9;
 
+/// The largest window that a frame may ask for, as a power of two: a whole delta. zstd would allocate 128 MiB on a frame's
+/// word.
+const WINDOW_LOG_MAX: u32 = DELTA_BYTES_MAX.ilog2();
+
 /// Packs chunks: a u32 length (little endian) before each, all compressed together.
 ///
 /// # Errors
@@ -43,7 +47,8 @@ pub enum UnpackError {
 /// # Errors
 /// [`UnpackError`].
 pub fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
-    let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::Compression)?;
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::Compression)?;
+    decoder.window_log_max(WINDOW_LOG_MAX).map_err(|_| UnpackError::Compression)?;
     let mut plain = Vec::new();
     let bound = DELTA_BYTES_MAX as u64;
     decoder.take(bound + 1).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
@@ -89,5 +94,13 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![0; DELTA_BYTES_MAX + 1], 3).unwrap();
         assert!(bomb.len() < 4096);
         assert_eq!(unpack(&bomb), Err(UnpackError::TooLarge));
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_a_window_above_a_delta_is_refused() {
+        // RFC 8878, 3.1.1: magic, no content size, a window of 2^(10 + exponent), one raw block of 4 bytes, the last.
+        let frame = |exponent: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 0x21, 0, 0][..], &[0; 4]].concat();
+        assert_eq!(unpack(&frame(14)), Ok(vec![Vec::new()]));
+        assert_eq!(unpack(&frame(15)), Err(UnpackError::Compression));
     }
 }
