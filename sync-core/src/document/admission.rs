@@ -3,6 +3,18 @@
 //! In this order, each step cheaper than what it protects: the document's key, the frontier's author and signature, the
 //! batch, the byte scanner, causality, and last whether the frontier covers exactly what came. Automerge sees nothing of it.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use super::batch::{self, UnpackError};
 use super::frontier::{SignedFrontier, UnverifiedFrontier};
 use super::genesis::genesis_actor;
@@ -176,10 +188,10 @@ pub fn admit(
         return Err(Refusal::Generation { held: held_generation, found });
     }
     let mut chunks: Vec<Vec<u8>> = Vec::new();
-    let mut bytes = 0;
+    let mut bytes = 0_u64;
     for batch in &received.batches {
         let mut unpacked = batch::unpack(batch)?;
-        bytes += unpacked.iter().map(Vec::len).sum::<usize>() as u64;
+        bytes = bytes.saturating_add(unpacked.iter().map(Vec::len).sum::<usize>() as u64);
         if bytes > STAGING_BYTES_MAX {
             return Err(Refusal::TooManyBytes);
         }

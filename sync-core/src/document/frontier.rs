@@ -10,6 +10,18 @@
 //! Heads are Automerge change hashes, and each change names its dependencies by hash, so the signature covers the whole
 //! history below. `version` is for people: order between frontiers is causal and never read from it.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use crate::id::{ChangeHash, DocumentId, NodeId};
 use crate::identity::{PublicKey, Signature, SigningKey};
 use crate::limits::FRONTIER_HEADS_MAX;
@@ -81,7 +93,7 @@ impl Frontier {
     fn signed_bytes(&self, author: &NodeId) -> Vec<u8> {
         let heads = self.heads.to_bytes();
         let count = u16::try_from(self.heads.0.len()).unwrap_or(u16::MAX);
-        let mut bytes = Vec::with_capacity(CONTEXT.len() + 62 + heads.len());
+        let mut bytes = Vec::new();
         bytes.extend_from_slice(CONTEXT);
         bytes.extend_from_slice(&self.document.0);
         bytes.extend_from_slice(&self.generation.to_be_bytes());

@@ -1,5 +1,17 @@
 //! What is known of a document's changes without loading it: who made them, in which order, on top of what.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -162,8 +174,9 @@ impl History {
     /// [`Unconnected`] says what is missing; the history is as it was.
     pub fn push(&mut self, meta: ChangeMeta) -> Result<&Clock, Unconnected> {
         let made = self.by_actor.get(&meta.actor).map_or(0, Vec::len) as u64;
-        if meta.seq != made + 1 {
-            return Err(Unconnected::Sequence { expected: made + 1, found: meta.seq });
+        let expected = made.saturating_add(1);
+        if meta.seq != expected {
+            return Err(Unconnected::Sequence { expected, found: meta.seq });
         }
         let mut clock = Clock::default();
         let mut highest = 0;
@@ -175,8 +188,9 @@ impl History {
         if clock.seq(&meta.actor) != made {
             return Err(Unconnected::OwnPrevious);
         }
-        if meta.start_op != highest + 1 {
-            return Err(Unconnected::Counter { expected: highest + 1, found: meta.start_op });
+        let expected = highest.saturating_add(1);
+        if meta.start_op != expected {
+            return Err(Unconnected::Counter { expected, found: meta.start_op });
         }
         clock.raise(meta.actor, meta.seq);
         self.by_actor.entry(meta.actor).or_default().push(meta.hash);

@@ -4,6 +4,18 @@
 //! object, a key of the wrong kind, an element of another list, or a predecessor that is no value of its field. Each rule
 //! here was found by leaving it out and watching (`tests/mutated_changes.rs`).
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -12,6 +12,18 @@
 //!
 //! The format: <https://automerge.org/automerge-binary-format-spec/>.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 mod error;
 mod leb128;
 mod operations;

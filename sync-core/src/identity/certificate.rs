@@ -1,5 +1,17 @@
 //! What a certificate proves here: this key belongs to this fleet, as a hub or as a node. Dates and names prove nothing.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;

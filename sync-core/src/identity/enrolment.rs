@@ -1,5 +1,17 @@
 //! What a new node and a hub say to each other when the node joins. Messages only: tables and sockets are others'.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use std::fmt;
 
 use prost::Message as _;

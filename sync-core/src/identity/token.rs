@@ -1,5 +1,17 @@
 //! The text that lets a new node into a fleet once: which fleet, which hub, which invitation, and its secret.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +30,8 @@ const HUB_BYTES: usize = 16;
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
+/// Characters after the prefix: base64 without padding.
+const CHARACTERS: usize = ((BODY_BYTES + CHECKSUM_BYTES) * 4).div_ceil(3);
 const BODY_BYTES: usize = PIN_BYTES + HUB_BYTES + ID_BYTES + SECRET_BYTES;
 
 /// A join token. That it works once and for how long is the hub's to say: it stores [`secret_hash`](Self::secret_hash) and
@@ -52,7 +66,7 @@ impl Token {
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let encoded = text.trim().strip_prefix(PREFIX).ok_or(TokenError::Prefix)?;
         // The length is looked at first, so that a pasted file is not decoded.
-        if encoded.len() != (BODY_BYTES + CHECKSUM_BYTES).div_ceil(3) * 4 - 2 {
+        if encoded.len() != CHARACTERS {
             return Err(TokenError::Length { characters: encoded.len() });
         }
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TokenError::Mistyped)?;

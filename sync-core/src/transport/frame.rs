@@ -1,5 +1,17 @@
 //! Frames on a stream: a LEB128 length, then that many bytes. Sans-IO.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use crate::limits::READ_BYTES_MAX;
 
 /// Bytes of the longest length prefix: 28 bits, more than any frame.
@@ -68,8 +80,9 @@ impl FrameDecoder {
         if length > self.max {
             return Err(FrameError::Oversize { claimed: length, max: self.max });
         }
-        let Some(frame) = waiting.get(prefix..prefix + length).map(<[u8]>::to_vec) else { return Ok(None) };
-        self.taken += prefix + length;
+        let end = prefix.saturating_add(length);
+        let Some(frame) = waiting.get(prefix..end).map(<[u8]>::to_vec) else { return Ok(None) };
+        self.taken = self.taken.saturating_add(end);
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.bytes.shrink_to(READ_BYTES_MAX);
@@ -94,11 +107,11 @@ impl FrameDecoder {
 /// The length at the front and the bytes that it takes; `None` when it is not complete.
 fn read_prefix(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
     let mut length = 0;
-    for (place, byte) in bytes.iter().take(PREFIX_BYTES_MAX).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * place);
+    for ((taken, shift), byte) in (1..=PREFIX_BYTES_MAX).zip((0_u32..).step_by(7)).zip(bytes) {
+        length |= usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             // A zero at the end adds nothing: one length has one form.
-            return if *byte == 0 && place > 0 { Err(FrameError::Prefix) } else { Ok(Some((length, place + 1))) };
+            return if *byte == 0 && taken > 1 { Err(FrameError::Prefix) } else { Ok(Some((length, taken))) };
         }
     }
     if bytes.len() >= PREFIX_BYTES_MAX { Err(FrameError::Prefix) } else { Ok(None) }

@@ -1,5 +1,17 @@
 //! From bytes to messages: every length and number is checked, nothing is believed.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "its input comes from a network or a disk"
+    )
+)]
+
 use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};

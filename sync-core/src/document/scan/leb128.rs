@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     pub(super) fn signed(&mut self) -> Result<i64, ReadError> {
         let mut value = 0_i64;
         let mut previous = 0_u8;
-        for shift in (0..64).step_by(7) {
+        for shift in (0_u32..64).step_by(7) {
             let byte = self.byte()?;
             // The tenth byte holds one bit of the value; the others repeat it.
             if shift == 63 && byte != 0 && byte != 0x7f {
@@ -89,8 +89,9 @@ impl<'a> Reader<'a> {
                 if shift > 0 && repeats_sign {
                     return Err(ReadError::NotShortest);
                 }
-                if byte & 0x40 != 0 && shift < 57 {
-                    value |= -1 << (shift + 7);
+                // Past the tenth byte there is nothing left to fill with the sign.
+                if byte & 0x40 != 0 {
+                    value |= (-1_i64).checked_shl(shift.saturating_add(7)).unwrap_or(0);
                 }
                 return Ok(value);
             }

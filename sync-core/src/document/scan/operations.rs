@@ -321,8 +321,8 @@ impl<'a> OperationReader<'a> {
         self.predecessor_count.finish().map_err(of(Column::PredecessorCount))?;
         self.predecessor_actor.finish().map_err(of(Column::PredecessorActor))?;
         self.predecessor_counter.finish().map_err(of(Column::PredecessorCounter))?;
-        if let Some(unused) = self.used_actors.iter().position(|used| !used) {
-            return Err(ScanError::ActorUnused { index: u32::try_from(unused + 1).unwrap_or(u32::MAX) });
+        if let Some((index, _)) = (1..).zip(&self.used_actors).find(|(_, used)| !**used) {
+            return Err(ScanError::ActorUnused { index });
         }
         Ok(self.done)
     }

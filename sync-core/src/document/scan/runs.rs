@@ -147,7 +147,7 @@ impl<'a, T: RunValue<'a>> Runs<'a, T> {
             }
             self.start_run()?;
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         if self.kind == RunKind::Literal {
             let value = Some(T::read(&mut self.reader)?);
             if value == self.last {
@@ -224,7 +224,7 @@ impl<'a> Booleans<'a> {
             }
             self.started = true;
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         Ok(self.value)
     }
 
