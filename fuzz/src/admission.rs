@@ -91,7 +91,8 @@ pub fn seeds() -> Vec<Seed> {
     let door = Door::silent();
     let mut document = pushed::small(&door).1;
     let (held, known) = (heads_of(&mut document)[0], changes_of(&mut document).len());
-    let crafted = pushed::crafted(&door, &document).into_iter().filter(|(_, bytes, _)| (60..1000).contains(&bytes.len()));
+    let crafted =
+        pushed::crafted(&door, &document).into_iter().filter(|(_, bytes, _)| (60..1000).contains(&bytes.len()));
     let mut seeds: Vec<Seed> = crafted.map(|(what, bytes, _)| (what.to_owned(), input(&[bytes], &held.0))).collect();
     let mut other = document.clone().with_actor(pushed::own_actor(&door, 9));
     document.put(ROOT, "image", "web:3").unwrap();

@@ -17,7 +17,8 @@ pub fn run(bytes: &[u8]) {
             assert!(layer.objects.is_sorted_by(|one, other| one.key < other.key));
             // What was read is JSON, and read as the same again.
             let list = layer.objects.iter().map(|object| object.object.clone()).collect::<Vec<_>>();
-            let text = serde_json::to_vec(&serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": list })).unwrap();
+            let text =
+                serde_json::to_vec(&serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": list })).unwrap();
             let again = read_stream("again.json", &text[..]).unwrap();
             let objects = |layer: &hub::manifest::ParsedLayer| -> Vec<_> {
                 layer.objects.iter().map(|object| (object.key.clone(), object.object.clone())).collect()

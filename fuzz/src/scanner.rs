@@ -30,6 +30,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut document = pushed::small(&door).1;
     let honest = changes_of(&mut document).into_iter().enumerate();
     let honest: Vec<Seed> = honest.map(|(number, chunk)| (format!("honest-{number}"), body_of(&chunk))).collect();
-    let crafted = pushed::crafted(&door, &document).into_iter().filter(|(_, bytes, _)| (60..1000).contains(&bytes.len()));
+    let crafted =
+        pushed::crafted(&door, &document).into_iter().filter(|(_, bytes, _)| (60..1000).contains(&bytes.len()));
     honest.into_iter().chain(crafted.map(|(what, bytes, _)| (what.to_owned(), body_of(&bytes)))).collect()
 }

@@ -30,13 +30,15 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
     let say = |message: Message| message.encode(door.node.id());
     let hello = say(Message::Hello(door.hello()));
     let delta = |batch: Vec<u8>, heads| {
-        let delta = DeltaFrame { key: key.clone(), generation: 0, changes: batch, frontier: Some(door.signed(&key, heads)) };
+        let delta =
+            DeltaFrame { key: key.clone(), generation: 0, changes: batch, frontier: Some(door.signed(&key, heads)) };
         say(Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through: Some(door.place()), more: false }))
     };
     let heads = heads_of(&mut document);
     let honest = delta(pack(&changes_of(&mut document)), heads.clone());
     let part = {
-        let part = DeltaFrame { key: key.clone(), generation: 0, changes: pack(&changes_of(&mut document)), frontier: None };
+        let part =
+            DeltaFrame { key: key.clone(), generation: 0, changes: pack(&changes_of(&mut document)), frontier: None };
         say(Message::Push(Push { entry: Some(PushEntry::Delta(part)), through: None, more: true }))
     };
     let leave = say(Message::Push(Push { entry: Some(PushEntry::Leave(key.clone())), through: None, more: true }));

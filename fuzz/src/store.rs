@@ -41,6 +41,21 @@ fn template() -> &'static Template {
 
 /// An even first byte: the rest is the file. An odd one: the rest is edits of a real file.
 pub fn run(bytes: &[u8]) {
+    // Automerge may panic on intact chunks that do not belong together; the engine catches that. What it does not catch is a
+    // finding. libFuzzer's hook would end the process on both.
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        template();
+        std::panic::set_hook(Box::new(|_| {}));
+    });
+    if let Err(panic) = std::panic::catch_unwind(|| try_run(bytes)) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        eprintln!("panicked: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no text"));
+        std::process::abort();
+    }
+}
+
+fn try_run(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let template = template();
     let database = if kind % 2 == 0 {
@@ -96,7 +111,8 @@ pub fn seeds() -> Vec<Seed> {
         ("intact".to_owned(), vec![1]),
     ];
     for page in (0..database.len() as u32).step_by(4096) {
-        seeds.push((format!("page-{}", page / 4096), [&[1][..], &edit(page + 5, 0xff), &edit(page + 4000, 1)].concat()));
+        seeds
+            .push((format!("page-{}", page / 4096), [&[1][..], &edit(page + 5, 0xff), &edit(page + 4000, 1)].concat()));
     }
     seeds
 }

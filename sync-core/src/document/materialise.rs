@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::frontier::Heads;
 use super::history::ActorBytes;
 use super::json;
+use super::scan::check_intact;
 
 /// Why changes do not make a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +18,12 @@ pub enum MaterialiseError {
     #[error("Automerge refused a change: {reason}")]
     Refused {
         /// Automerge's own words.
+        reason: String,
+    },
+    /// A change is not what was stored. Automerge does not look at checksums, and panics or hangs on damaged bytes.
+    #[error("a stored change is damaged: {reason}")]
+    Damaged {
+        /// What is wrong with its bytes.
         reason: String,
     },
     /// Automerge panicked; the document it was building was thrown away.
@@ -33,8 +40,11 @@ pub enum MaterialiseError {
 /// Builds the document of these change chunks, in a causal order.
 ///
 /// # Errors
-/// [`MaterialiseError::Refused`] and [`MaterialiseError::Panicked`].
+/// [`MaterialiseError::Damaged`], [`MaterialiseError::Refused`] and [`MaterialiseError::Panicked`].
 pub fn load(chunks: &[Vec<u8>], actor: Option<ActorBytes>) -> Result<Automerge, MaterialiseError> {
+    for chunk in chunks {
+        check_intact(chunk).map_err(|error| MaterialiseError::Damaged { reason: error.to_string() })?;
+    }
     guarded(|| {
         let mut document = Automerge::new();
         if let Some(actor) = actor {
@@ -61,4 +71,24 @@ pub fn state_at(document: &Automerge, heads: &Heads) -> Result<Map<String, Value
 /// A panic inside Automerge ends the one call, not the process. The value under construction is dropped with it.
 fn guarded<T>(work: impl FnOnce() -> Result<T, MaterialiseError>) -> Result<T, MaterialiseError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(MaterialiseError::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::DocumentKey;
+    use crate::document::genesis::genesis;
+    use crate::id::NodeId;
+
+    #[test]
+    fn a_chunk_that_was_damaged_on_the_disk_does_not_reach_automerge() {
+        let intact = genesis(&DocumentKey::observed(NodeId([1; 32]))).bytes;
+        assert!(load(std::slice::from_ref(&intact), None).is_ok());
+        for place in 0..intact.len() {
+            let mut damaged = intact.clone();
+            damaged[place] ^= 1;
+            let result = load(&[damaged], None).map(drop);
+            assert!(matches!(result, Err(MaterialiseError::Damaged { .. })), "byte {place}: {result:?}");
+        }
+    }
 }

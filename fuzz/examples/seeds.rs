@@ -11,7 +11,11 @@ fn main() -> std::io::Result<()> {
         }
         fs::create_dir_all(&folder)?;
         let seeds = seeds();
-        println!("{target}: {} seeds, {} bytes", seeds.len(), seeds.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+        println!(
+            "{target}: {} seeds, {} bytes",
+            seeds.len(),
+            seeds.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+        );
         for (name, bytes) in seeds {
             fs::write(folder.join(name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")), bytes)?;
         }
