@@ -20,6 +20,8 @@ use crate::reconcile::{Outcome, plan};
 const INVENTORY: &str = "edge.inventory";
 /// Where the last report is kept, so that an unchanged one is not written again.
 pub(crate) const OBSERVED: &str = "edge.observed";
+/// Under which incarnation that was: what was reported since may have been lost with the past, so it is said again.
+const INCARNATION: &str = "edge.incarnation";
 
 /// A pass with everything it needs from the database.
 #[derive(Debug)]
@@ -135,10 +137,12 @@ pub fn commit(
     result: &PassResult,
     inventory: Option<&Inventory>,
 ) -> Result<(), WriteError> {
-    let before: Option<ObservedState> = replica.inspect(|tx| tx.local(OBSERVED))?;
+    let incarnation = replica.incarnation().number;
+    let (before, reported): (Option<ObservedState>, Option<u32>) =
+        replica.inspect(|tx| Ok::<_, StoreError>((tx.local(OBSERVED)?, tx.local(INCARNATION)?)))?;
     let newly_applied = pass.goal.as_ref().filter(|goal| result.is_complete && !goal.is_applied);
     let observed = observe(now, pass, result, before.as_ref());
-    let report = before.as_ref() != Some(&observed);
+    let report = before.as_ref() != Some(&observed) || reported.unwrap_or(1) != incarnation;
     let stored = inventory.filter(|inventory| **inventory != pass.inventory);
     if stored.is_none() && newly_applied.is_none() && !report {
         return Ok(());
@@ -154,6 +158,7 @@ pub fn commit(
         }
         if report {
             edit.tx().set_local(OBSERVED, &observed)?;
+            edit.tx().set_local(INCARNATION, &incarnation)?;
             edit.report(&own, &to_state(&observed))?;
         }
         Ok(())

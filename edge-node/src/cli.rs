@@ -210,7 +210,7 @@ fn table(status: &Status) -> String {
         format!("release {} with assignment {}", applied.release.version, applied.assignment.version)
     });
     let health = format!("{:?}", status.health).to_lowercase();
-    let rows = [
+    let mut rows = vec![
         ("node", format!("{name} ({})", status.node.short())),
         ("agent", if status.running { "running" } else { "not running" }.to_owned()),
         ("hub", status.hub.clone().unwrap_or_default()),
@@ -222,6 +222,10 @@ fn table(status: &Status) -> String {
         ("report waiting", if status.report_waiting { "yes" } else { "no" }.to_owned()),
         ("quarantined", status.quarantined.to_string()),
     ];
+    if status.incarnation > 1 {
+        let times = status.incarnation - 1;
+        rows.push(("incarnation", format!("{} (set back to an older copy {times} times)", status.incarnation)));
+    }
     let line = |(label, value): &(&str, String)| format!("{label:<15} {value}");
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }

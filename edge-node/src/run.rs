@@ -218,9 +218,9 @@ async fn keep_link(handle: ReplicaHandle, address: String, settings: Settings, m
                 }
                 end
             }
-            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false },
+            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false, restarted: false },
         };
-        if saw_live(&mut events) {
+        if saw_live(&mut events) || end.restarted {
             dialer.handle_live();
         }
         if end.revoked {

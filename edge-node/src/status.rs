@@ -47,6 +47,8 @@ pub struct Status {
     pub report_waiting: bool,
     /// Inputs of peers that were refused and kept.
     pub quarantined: u64,
+    /// Which life of its database this is, from 1: it rises when the data folder was set back to an older copy.
+    pub incarnation: u32,
 }
 
 /// Why there is no status. Nothing was changed.
@@ -101,5 +103,6 @@ pub fn status(folder: &Path, now: Option<u64>) -> Result<Status, StatusError> {
         drift_repairs: observed.repairs,
         report_waiting: !tx.all_pending()?.is_empty(),
         quarantined: tx.quarantine_length()?,
+        incarnation: identity.incarnation,
     })
 }

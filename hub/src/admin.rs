@@ -15,7 +15,7 @@ use sync_core::state::desired::{DEFAULT_RELEASE, ReleaseState, from_state};
 use sync_core::store::{StoreError, TokenRow, Tx};
 use sync_core::transport::SystemEntropy;
 
-use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminReply, CreatedToken, HubStatus, Labels};
+use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminReply, CreatedToken, HubStatus, Labels, Past};
 
 pub(crate) use assign::first_assignment;
 
@@ -86,8 +86,14 @@ fn status(replica: &mut Replica, now: Now, context: &Context) -> Result<HubStatu
     let layers = layers::list(replica, now)?.layers;
     let id = replica.identity().id().to_string();
     let wall = now.wall.0.unwrap_or(0);
-    let (release, open_token_count, quarantined_count) = replica
-        .inspect(|tx| Ok::<_, Failure>((release_of(tx)?.0, tx.open_tokens(wall)?, tx.quarantine_length()?)))
+    let incarnation = replica.incarnation().number;
+    let (release, open_token_count, quarantined_count, past) = replica
+        .inspect(|tx| {
+            let peers = tx.peers()?;
+            let (forks, clones) = (peers.iter().map(|peer| peer.forks), peers.iter().map(|peer| peer.clones));
+            let past = Past { incarnation, fork_count: forks.sum(), clone_count: clones.sum() };
+            Ok::<_, Failure>((release_of(tx)?.0, tx.open_tokens(wall)?, tx.quarantine_length()?, past))
+        })
         .map_err(AdminError::from)?;
     let unreleased = layers.iter().filter(|layer| layer.released_layer_version != Some(layer.layer_version));
     // SQLite's own log beside the file holds what was written last.
@@ -112,6 +118,7 @@ fn status(replica: &mut Replica, now: Now, context: &Context) -> Result<HubStatu
         degraded_count: count(&|node| node.health == crate::service::Health::Degraded),
         open_token_count,
         quarantined_count,
+        past,
         database_bytes: bytes("") + bytes("-wal"),
     })
 }

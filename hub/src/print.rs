@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::service::{
     AppliedLayer, Assigned, CreatedToken, DeletedLayer, Health, HubStatus, Labels, LayerDetail, LayerList,
-    LayerVersion, Link, NodeDetail, NodeList, NodeSummary, NodeVersion, Released,
+    LayerVersion, Link, NodeDetail, NodeList, NodeSummary, NodeVersion, Past, Released,
 };
 
 mod yaml;
@@ -131,7 +131,7 @@ pub fn nodes(list: &NodeList) -> String {
     let rows = list.nodes.iter().map(|node| {
         vec![
             node.name.to_string(),
-            link(node.link).to_owned(),
+            link_and_copies(node),
             age(node.last_contact_seconds_ago),
             version(node.desired.as_ref()),
             version(node.applied.as_ref()),
@@ -163,6 +163,7 @@ pub fn node(detail: &NodeDetail) -> String {
     if node.quarantined_count > 0 {
         rows.push(["quarantined".to_owned(), node.quarantined_count.to_string()]);
     }
+    rows.extend(past(&node.past));
     let mut text = fields(&rows);
     if !detail.objects.is_empty() {
         let rows = detail.objects.iter().map(|object| {
@@ -191,7 +192,7 @@ pub fn node(detail: &NodeDetail) -> String {
 pub fn status(status: &HubStatus) -> String {
     let unreleased: Vec<&str> = status.unreleased_layers.iter().map(sync_core::id::Name::as_str).collect();
     let unreleased = if unreleased.is_empty() { "none".to_owned() } else { unreleased.join(", ") };
-    fields(&[
+    let mut rows = vec![
         ["hub".to_owned(), one_line(&status.id)],
         ["version".to_owned(), one_line(&status.version)],
         ["listens on".to_owned(), one_line(&status.listen)],
@@ -209,7 +210,24 @@ pub fn status(status: &HubStatus) -> String {
         ["open tokens".to_owned(), status.open_token_count.to_string()],
         ["quarantined".to_owned(), status.quarantined_count.to_string()],
         ["database".to_owned(), size(status.database_bytes)],
-    ])
+    ];
+    rows.extend(past(&status.past));
+    fields(&rows)
+}
+
+/// What was seen of copies of a data folder; nothing when nothing was.
+fn past(past: &Past) -> Option<[String; 2]> {
+    let Past { incarnation, fork_count, clone_count } = past;
+    let is_quiet = *incarnation <= 1 && *fork_count == 0 && *clone_count == 0;
+    let text = format!("incarnation {incarnation}, {fork_count} times lost or set back, {clone_count} copies refused");
+    (!is_quiet).then(|| ["past".to_owned(), text])
+}
+
+fn link_and_copies(node: &NodeSummary) -> String {
+    match node.past.clone_count {
+        0 => link(node.link).to_owned(),
+        count => format!("{}, copy refused {count} times", link(node.link)),
+    }
 }
 
 /// An age: `3s ago`, `5m ago`, `2h ago`, `4d ago`; `never`.

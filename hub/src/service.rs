@@ -267,6 +267,20 @@ pub struct NodeSummary {
     pub round_trips: u64,
     /// Inputs of its that were refused and kept.
     pub quarantined_count: u64,
+    /// What is known of copies of its data folder.
+    #[serde(default)]
+    pub past: Past,
+}
+
+/// What became known of copies of a data folder: it was set back to an older one, or runs twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Past {
+    /// Which life of its database this is, from 1; zero before the first contact. Rises when it was set back.
+    pub incarnation: u32,
+    /// How often one side was seen to have lost or changed its past.
+    pub fork_count: u64,
+    /// How often a second copy was refused.
+    pub clone_count: u64,
 }
 
 /// A node's link.
@@ -374,6 +388,9 @@ pub struct HubStatus {
     pub open_token_count: u64,
     /// Refused inputs that are kept.
     pub quarantined_count: u64,
+    /// Which life of the hub's own database this is, and what all peers together lost or have twice.
+    #[serde(default)]
+    pub past: Past,
     /// Bytes of the database on disk.
     pub database_bytes: u64,
 }

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod batch;
+pub mod digest;
 pub mod frontier;
 pub mod genesis;
 pub mod history;
@@ -11,6 +12,7 @@ pub mod materialise;
 pub mod operations;
 pub mod scan;
 
+pub use digest::FrontierDigest;
 pub use frontier::{Frontier, Heads, SignedFrontier, UnverifiedFrontier};
 pub use history::{ActorBytes, Clock, History};
 pub use key::{AuthorGroup, DocumentKey, DocumentKind};

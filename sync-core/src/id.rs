@@ -79,6 +79,28 @@ byte_id!(
     /// A value of a feed's rolling hash: BLAKE3, first 16 bytes.
     Chain, 16
 );
+byte_id!(
+    /// Random, made with an [`Incarnation`].
+    Nonce, 8
+);
+
+/// The how-manieth life of a store: it rises when the store learns that it was set back to an older copy. The nonce tells
+/// two copies apart that took the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Incarnation {
+    /// From 1.
+    pub number: u32,
+    /// Random.
+    pub nonce: Nonce,
+}
+
+impl Incarnation {
+    /// Which of two that were taken without knowledge of each other stands: the higher number, then the lower nonce.
+    #[must_use]
+    pub fn wins_over(&self, other: &Self) -> bool {
+        self.number > other.number || (self.number == other.number && self.nonce < other.nonce)
+    }
+}
 
 /// One connection to one peer. Given out by whoever owns the replica, never reused while it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

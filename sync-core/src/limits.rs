@@ -173,8 +173,37 @@ pub const LAST_FRAMES_WAIT: std::time::Duration = std::time::Duration::from_secs
 /// Twice this and a full stop of the replica stay below five seconds, in which service managers start to kill.
 pub const GOODBYE_WAIT: std::time::Duration = std::time::Duration::from_millis(1_500);
 
+/// Frontiers that a summary lists; where a feed holds more, the two sides reconcile with negentropy. 64 KiB: half a second
+/// at 1 Mbit/s, no more than three rounds of reconciling take on a satellite link. Also how much a node can make a hub look
+/// up.
+pub const SUMMARY_ITEMS_MAX: usize = 2_048;
+
+/// Frontiers of one document that are compared with a summary's, the newest first. One that is older than these is fetched
+/// although it is held, without its changes.
+pub const COMPARED_FRONTIERS_MAX: u64 = 64;
+
+/// Bytes of one message of a reconciliation. A hundred thousand documents of which all differ take some thirty such
+/// messages each way, a few differing ones one.
+pub const RECONCILE_BYTES_MAX: usize = 256 * 1024;
+
+/// Messages of one reconciliation that a side answers before it takes the other for broken: twice what a hundred thousand
+/// documents need that all differ.
+pub const RECONCILE_ROUNDS_MAX: u32 = 64;
+
+/// Bytes of one frame of wants.
+pub const WANT_BYTES_MAX: usize = 64 * 1024;
+
+/// Actors in the clock of one wanted document; the changes of others are sent again.
+pub const WANTED_ACTORS_MAX: usize = CHANGE_ACTORS_MAX;
+
+/// How long a copy of a store that is in use elsewhere is told to stay away, in seconds: nothing changes until somebody
+/// takes one of the two away, and an hour later the one that is left is served.
+pub const CLONED_WAIT_SECONDS: u32 = 3_600;
+
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
 const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);
+const _: () = assert!(WANTED_ACTORS_MAX * 24 < FRAME_BYTES_MAX - WANT_BYTES_MAX);
+const _: () = assert!(SUMMARY_ITEMS_MAX * 32 < FRAME_BYTES_MAX);

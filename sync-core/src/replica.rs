@@ -10,7 +10,10 @@ mod desired;
 mod edit;
 mod exchange;
 pub mod in_process;
+mod incarnation;
+mod meet;
 mod open;
+mod reconcile;
 mod scope;
 mod write;
 
@@ -19,7 +22,7 @@ use std::sync::Arc;
 
 use crate::document::{ActorBytes, DocumentKey};
 use crate::env::{CrashPoint, Instant, WallTime, Witness};
-use crate::id::{Chain, LinkId, NodeId, StoreId};
+use crate::id::{Chain, Incarnation, LinkId, NodeId, StoreId};
 use crate::identity::{Identity, Role, VerifiedPeer};
 use crate::session::Session;
 use crate::store::{DocumentRow, LogSeq, PeerTraffic, Store, StoreError, chain_origin};
@@ -74,8 +77,14 @@ pub enum Event {
     LinkDown(NodeId),
     /// Both sides of a link hold what they owe each other.
     Synced(NodeId),
-    /// One side was lost, restored or replaced. What the other may lack is sent again.
+    /// One side was lost, restored or replaced, or a node has written beside itself. What the other may lack is sent again.
     Diverged(NodeId),
+    /// This store was set back to an older copy, and goes on under the incarnation of this number.
+    NewIncarnation(u32),
+    /// A second copy of this peer's store is in use, and was refused.
+    Cloned(NodeId),
+    /// This hub has refused this replica, because another copy of its store is in use.
+    RefusedAsClone(NodeId),
     /// Input of a peer was refused and put into quarantine.
     Quarantined {
         /// Who sent it.
@@ -101,6 +110,8 @@ struct Link {
     passed: BTreeMap<DocumentRow, BTreeSet<LogSeq>>,
     /// Documents that were sent once more as a whole.
     sent_again: BTreeSet<DocumentRow>,
+    /// What the peer said that it lacks of its feed.
+    lacking: reconcile::Lacking,
     /// It was noted that one side lost its past.
     diverged: bool,
     /// What passed since it was last written down.
@@ -112,7 +123,9 @@ pub struct Replica {
     store: Store,
     identity: Arc<Identity>,
     store_id: StoreId,
-    incarnation: u32,
+    incarnation: Incarnation,
+    /// Random, drawn when the replica was opened.
+    seed: [u8; 32],
     /// Every start writes under an actor of its own (invariant 2).
     actor: ActorBytes,
     links: BTreeMap<LinkId, Link>,
@@ -142,6 +155,12 @@ impl Replica {
     #[must_use]
     pub fn shared_identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity)
+    }
+
+    /// Which life of its store this is.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// How many documents were loaded into Automerge since the start. Reconnecting must not raise it.
@@ -216,7 +235,8 @@ impl Replica {
             None => tx.add_peer(peer.key(), peer.role(), None, origin)?,
         };
         if row.revoked {
-            let close = Close { code: CloseCode::Revoked, message: "revoked".to_owned(), retry_after_ms: 0 };
+            let close =
+                Close { code: CloseCode::Revoked, message: "revoked".to_owned(), retry_after_ms: 0, incarnation: 0 };
             self.outputs.push_back(Output::Close { link: id, close });
             return Ok(());
         }
@@ -236,6 +256,7 @@ impl Replica {
             session,
             passed: BTreeMap::new(),
             sent_again: BTreeSet::new(),
+            lacking: reconcile::Lacking::default(),
             diverged: false,
             traffic,
         };
@@ -295,7 +316,7 @@ impl Replica {
 
     /// The chain of an empty feed for this peer.
     fn origin(&self, peer: NodeId) -> Chain {
-        chain_origin(self.store_id, self.incarnation, peer)
+        chain_origin(self.store_id, self.incarnation.number, peer)
     }
 
     /// Ends every link, because the process ends.

@@ -13,27 +13,33 @@
 //! The owner handles each effect of [`Session::poll_effect`], in order, before it hands in the next input.
 
 pub mod dialer;
+pub mod reconcile;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::document::FrontierDigest;
 use crate::env::Instant;
-use crate::id::StoreId;
+use crate::id::{Incarnation, StoreId};
 use crate::limits::{HELLO_WAIT_SECONDS, WINDOW_BYTES_MAX, WINDOW_STEPS_MAX};
-use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, VERSION_MAX, VERSION_MIN};
+use crate::session::reconcile::{Inquiry, Offer};
+use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, VERSION_MAX, VERSION_MIN, Want};
 
 /// What the owner has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Hand this to the transport.
     Transmit(Message),
-    /// The peer said hello: record which store it speaks for, bring its feed up to date, look whether that passed through
-    /// the peer's cursor, and answer with [`Session::handle_met`].
+    /// The peer said hello: judge which copy of its store it speaks for, bring its feed up to date, look whether that passed
+    /// through the peer's cursor, and answer with [`Session::handle_met`], or end the session. The acceptor has not said
+    /// hello yet.
     Meet {
         /// Its store.
         store: StoreId,
         /// Its incarnation.
-        incarnation: u32,
+        incarnation: Incarnation,
+        /// The end of its own feed for this side.
+        head: Position,
         /// How much of its feed it holds; `None` before the first contact.
         cursor: Option<Position>,
     },
@@ -51,6 +57,22 @@ pub enum Effect {
     Acknowledged(Position),
     /// The peer will not have this frontier.
     Refused(Refuse),
+    /// Read which frontiers the feed holds after this place, up to where the peer is not known to be; then
+    /// [`Session::handle_summary`].
+    Summarise {
+        /// Number of the entry before.
+        after: u64,
+    },
+    /// Read every frontier that is held here, if the peer may ask for that; then [`Session::handle_gathered`].
+    Gather,
+    /// Look up which of these frontiers of the peer's feed are held here, then [`Session::handle_compared`].
+    Compare(Vec<FrontierDigest>),
+    /// The peer lacks something of these documents.
+    Wanted(Want),
+    /// The peer went on from the place of [`Session::handle_suspect`]: it is a second copy. End the session.
+    Cloned,
+    /// The peer has ended the session for a reason that this side has to act upon.
+    Told(Close),
     /// Both sides held the same when they said hello, or have come there since.
     Synced,
     /// End the link, after everything before this was handed to the transport.
@@ -59,7 +81,13 @@ pub enum Effect {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Greeting { until: Instant },
+    Greeting {
+        until: Instant,
+    },
+    /// The peer may be a copy that has gone on beside another: what it says next tells.
+    Suspecting {
+        until: Instant,
+    },
     Live,
     Closed,
 }
@@ -70,7 +98,7 @@ pub struct Facts {
     /// The own store.
     pub store: StoreId,
     /// Its incarnation.
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     /// The end of the own feed for the peer.
     pub head: Position,
     /// How much of the peer's feed is durable here.
@@ -84,6 +112,13 @@ pub struct Session {
     facts: Facts,
     /// The other side dialled: our hello follows theirs.
     answers: bool,
+    /// The peer's feed for this side has no entries.
+    theirs_is_empty: bool,
+    /// Up to here of the own feed the peer may hold what it has not acknowledged.
+    unsure: u64,
+    /// The question what that is, towards the peer and from the peer.
+    offer: Offer,
+    inquiry: Inquiry,
     /// By the peer's last word, everything of its feed is durable here.
     holds_theirs: bool,
     /// Number of the last entry of the own feed whose frames were handed out.
@@ -108,6 +143,10 @@ impl Session {
             phase: Phase::Greeting { until },
             facts,
             answers: !is_dialer,
+            theirs_is_empty: false,
+            unsure: 0,
+            offer: Offer::default(),
+            inquiry: Inquiry::default(),
             holds_theirs: false,
             sent: 0,
             in_flight: VecDeque::new(),
@@ -133,7 +172,7 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Greeting { until } => Some(until),
+            Phase::Greeting { until } | Phase::Suspecting { until } => Some(until),
             Phase::Live | Phase::Closed => None,
         }
     }
@@ -152,10 +191,10 @@ impl Session {
 
     /// Ends the conversation when the peer's hello is late.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Phase::Greeting { until } = self.phase
+        if let Phase::Greeting { until } | Phase::Suspecting { until } = self.phase
             && now >= until
         {
-            self.close(CloseCode::Protocol, "no hello came in time");
+            self.close(CloseCode::Protocol, "no answer came in time");
         }
     }
 
@@ -166,14 +205,30 @@ impl Session {
             (Phase::Greeting { .. }, Message::Hello(hello)) => self.handle_hello(&hello),
             (_, Message::Close(close)) => {
                 self.phase = Phase::Closed;
+                if matches!(close.code, CloseCode::Cloned | CloseCode::Restarted) {
+                    self.effects.push_back(Effect::Told(close.clone()));
+                }
                 self.effects.push_back(Effect::Close(close));
             }
+            (Phase::Suspecting { .. }, _) => self.effects.push_back(Effect::Cloned),
             (Phase::Live, Message::Push(push)) => {
                 (self.synced, self.holds_theirs) = (false, false);
                 self.effects.push_back(Effect::Store(push));
             }
             (Phase::Live, Message::Acknowledge(through)) => self.handle_acknowledge(through),
             (Phase::Live, Message::Refuse(refuse)) => self.effects.push_back(Effect::Refused(refuse)),
+            (Phase::Live, Message::Summary(summary)) => {
+                let next = self.inquiry.handle_summary(summary);
+                self.inquire(next);
+            }
+            (Phase::Live, Message::Reconcile(it)) => self.handle_reconcile(&it),
+            (Phase::Live, Message::Want(want)) => match self.offer.handle_want(&want) {
+                Ok(()) => {
+                    self.effects.push_back(Effect::Wanted(want));
+                    self.advance();
+                }
+                Err(error) => self.close(CloseCode::Protocol, &error.to_string()),
+            },
             (Phase::Greeting { .. }, _) => self.close(CloseCode::Protocol, "the first frame was no hello"),
             (Phase::Live, Message::Hello(_)) => self.close(CloseCode::Protocol, "a second hello"),
         }
@@ -191,33 +246,64 @@ impl Session {
     }
 
     fn handle_hello(&mut self, hello: &Hello) {
-        if self.answers {
-            self.greet();
-        }
         if hello.version_max.min(VERSION_MAX) < hello.version_min.max(VERSION_MIN) {
             let message = format!(
                 "no common protocol version: {VERSION_MIN} to {VERSION_MAX} here, {} to {} there; update the older side",
                 hello.version_min, hello.version_max
             );
+            if self.answers {
+                self.greet();
+            }
             self.close(CloseCode::NoCommonVersion, &message);
             return;
         }
         self.phase = Phase::Live;
-        self.holds_theirs = hello.head.number == 0 || self.facts.cursor == Some(hello.head);
+        self.theirs_is_empty = hello.head.number == 0;
+        self.holds_theirs = self.theirs_is_empty || self.facts.cursor == Some(hello.head);
         // Nothing is fetched before the answer.
         self.fetching = true;
-        let (store, incarnation, cursor) = (hello.store, hello.incarnation, hello.cursor);
-        self.effects.push_back(Effect::Meet { store, incarnation, cursor });
+        let (store, incarnation, head, cursor) = (hello.store, hello.incarnation, hello.head, hello.cursor);
+        self.effects.push_back(Effect::Meet { store, incarnation, head, cursor });
+    }
+
+    /// Before [`Session::handle_met`]: what was durable here of the peer's feed counts no more, because it is another feed.
+    pub fn handle_other_store(&mut self) {
+        self.facts.cursor = None;
+        self.holds_theirs = self.theirs_is_empty;
+    }
+
+    /// Instead of [`Session::handle_met`], by the acceptor: the peer speaks for an older copy of its store, of whose feed
+    /// everything up to this place was durable here once, and its feed goes further. It is told that as this side's cursor. If
+    /// it has lost that place it ends the session and takes a new incarnation; if not it goes on from there, and shows by
+    /// this that it is a second copy. `false`: this side has said hello already, and cannot ask.
+    pub fn handle_suspect(&mut self, now: Instant, place: Position) -> bool {
+        if !self.answers || self.phase != Phase::Live {
+            return false;
+        }
+        self.facts.cursor = Some(place);
+        self.greet();
+        self.phase = Phase::Suspecting { until: now.after(Duration::from_secs(HELLO_WAIT_SECONDS)) };
+        true
+    }
+
+    /// Before [`Session::handle_met`]: up to here of the own feed the peer may hold what it has not acknowledged.
+    pub fn handle_unsure(&mut self, until: u64) {
+        self.unsure = until;
     }
 
     /// The answer to [`Effect::Meet`]: where the feed goes on (0 before the first contact), or `None` when it never passed
     /// the place that the peer named; and its end.
     pub fn handle_met(&mut self, at: Option<u64>, head: Position) {
+        if self.answers {
+            // With the head of the feed that the peer was served from, also when that has started over since.
+            self.greet();
+        }
         self.facts.head = head;
         match at {
             Some(number) => {
                 self.fetching = false;
                 self.sent = number;
+                self.summarise(number);
                 self.advance();
             }
             None => self.effects.push_back(Effect::Restart),
@@ -228,8 +314,12 @@ impl Session {
     /// its cursor, or it would be found nowhere again when this link dies, or when nothing is in its scope.
     pub fn handle_restarted(&mut self, origin: Position, head: Position) {
         self.facts.head = head;
+        self.offer.prepare();
         let start = Push { entry: None, through: Some(origin), more: head.number > 0 };
         self.handle_step(0, vec![start], 0);
+        self.unsure = head.number;
+        self.summarise(0);
+        self.advance();
     }
 
     /// The own feed has grown to here.
@@ -289,7 +379,7 @@ impl Session {
 
     /// Asks for the next step when there is one and the window has room; says so once when nothing is left to do.
     fn advance(&mut self) {
-        if self.phase != Phase::Live || self.fetching {
+        if self.phase != Phase::Live || self.fetching || self.offer.is_open() {
             return;
         }
         if self.sent < self.facts.head.number {
@@ -307,9 +397,13 @@ impl Session {
 
     /// Ends the conversation from this side.
     pub fn close(&mut self, code: CloseCode, message: &str) {
+        self.close_with(Close { code, message: message.to_owned(), retry_after_ms: 0, incarnation: 0 });
+    }
+
+    /// Ends the conversation from this side, with everything that there is to say.
+    pub fn close_with(&mut self, close: Close) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Closed;
-            let close = Close { code, message: message.to_owned(), retry_after_ms: 0 };
             self.effects.push_back(Effect::Transmit(Message::Close(close.clone())));
             self.effects.push_back(Effect::Close(close));
         }

@@ -12,6 +12,7 @@ mod migrations;
 mod owed;
 mod peers;
 mod quarantine;
+mod reconcile;
 mod setup;
 mod staging;
 mod tokens;

@@ -8,8 +8,8 @@ mod encode;
 
 use crate::document::admission::Refusal;
 use crate::document::batch::UnpackError;
-use crate::document::{DocumentKey, Heads, UnverifiedFrontier};
-use crate::id::{DocumentId, NodeId, StoreId};
+use crate::document::{Clock, DocumentKey, FrontierDigest, Heads, UnverifiedFrontier};
+use crate::id::{DocumentId, Incarnation, NodeId, StoreId};
 pub use crate::position::Position;
 
 pub use decode::DecodeError;
@@ -43,6 +43,12 @@ pub enum Message {
     Refuse(Refuse),
     /// The sender ends the session.
     Close(Close),
+    /// What the sender's feed holds for the receiver.
+    Summary(Summary),
+    /// What the sender lacks of the receiver's feed.
+    Want(Want),
+    /// A message of negentropy.
+    Reconcile(Reconcile),
 }
 
 /// Who speaks, and how far each side is.
@@ -55,7 +61,7 @@ pub struct Hello {
     /// The sender's store.
     pub store: StoreId,
     /// Its incarnation.
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     /// The end of the sender's feed for the receiver.
     pub head: Position,
     /// How much of the receiver's feed is durable at the sender; `None` before the first contact.
@@ -155,6 +161,42 @@ impl From<&Refusal> for Reason {
     }
 }
 
+/// What the sender's feed holds for the receiver, where it is not known how much of that the receiver has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Summary {
+    /// Each frontier, ascending.
+    Listed(Vec<FrontierDigest>),
+    /// So many: the receiver begins to reconcile.
+    Counted(u64),
+}
+
+/// What the sender lacks of the receiver's feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// The documents.
+    pub documents: Vec<Wanted>,
+    /// Another frame with wants follows.
+    pub more: bool,
+}
+
+/// A document of which the sender lacks something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which.
+    pub document: DocumentId,
+    /// The changes that the sender holds of it.
+    pub clock: Clock,
+}
+
+/// A message of negentropy, which finds the differences of two sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconcile {
+    /// Its bytes.
+    pub message: Vec<u8>,
+    /// It comes from the sender of the feed.
+    pub answer: bool,
+}
+
 /// Why and how the sender ends the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
@@ -164,6 +206,8 @@ pub struct Close {
     pub message: String,
     /// How long the receiver should wait before it comes again, in milliseconds; 0 leaves it to the receiver.
     pub retry_after_ms: u32,
+    /// With [`CloseCode::Restarted`]: which incarnation of the receiver the sender knows; 0 when the sender's own is new.
+    pub incarnation: u32,
 }
 
 /// Why a session ends. The numbers are those of the schema.
@@ -186,6 +230,10 @@ pub enum CloseCode {
     Storage,
     /// The same peer opened a newer link.
     Replaced,
+    /// Another copy of the receiver's store is in use.
+    Cloned,
+    /// The sender has taken a new incarnation, or the receiver has to: dial again at once.
+    Restarted,
 }
 
 impl Message {

@@ -1,8 +1,5 @@
-//! Machines that lose their past: wiped, or set back to an older copy of their folder (decision D4, as far as it goes today).
-//!
-//! What comes back without the reconciliation of D4: a node's own documents, and whatever of the hubs' a restored hub writes
-//! again, because a frontier that comes beside the one held is answered with the one held. What does not: documents that a
-//! hub lost and does not write again stay lost at that hub until another hub, or a write, brings them; the tests below say so.
+//! Machines that lose their past: wiped, or set back to an older copy of their folder (decision D4), with links that die on
+//! the way. Who is told apart from whom, and what it costs, is in `forks.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "fleet/world.rs"]
@@ -95,7 +92,8 @@ fn a_node_set_back_to_an_older_copy_catches_up_and_its_reports_count() {
     fleet.report(node, json!({ "web": { "ready": "again" } }));
     fleet.sync(node, hub);
     assert_eq!(image(&mut fleet, node), "web:3");
-    assert_eq!((diverged(&fleet, hub), diverged(&fleet, node)), (1, 1));
+    assert!(diverged(&fleet, hub) > 0);
+    assert_eq!(fleet.count(node, |event| matches!(event, Event::NewIncarnation(2))), 1);
     comes_to_rest(&mut fleet, node, hub);
     assert_eq!(fleet.observed(hub, node), json!({ "web": { "ready": "again" } }));
 }
@@ -137,9 +135,8 @@ fn a_hub_set_back_that_writes_past_its_head_is_brought_forward_by_its_node() {
     assert_eq!(fleet.state(node, &release_key()), fleet.state(hub, &release_key()));
 }
 
-/// What D4 will mend: the hub forgot web:3 and does not learn of it. The node keeps running it (invariant 5).
 #[test]
-fn a_hub_set_back_that_writes_nothing_does_not_overrule_its_node() {
+fn a_hub_set_back_that_writes_nothing_gets_back_from_its_node_what_it_forgot() {
     let (mut fleet, hub, node) = served(6);
     let copy = fleet.backup(hub);
     release(&mut fleet, hub, "web:3");
@@ -149,7 +146,7 @@ fn a_hub_set_back_that_writes_nothing_does_not_overrule_its_node() {
     comes_to_rest(&mut fleet, node, hub);
     assert_eq!(image(&mut fleet, node), "web:3");
     assert_eq!(fleet.observed(hub, node), json!({ "web": { "ready": 3 } }), "the hub has back what the node wrote");
-    assert_eq!(fleet.state(hub, &layer_key("base"))["objects"]["one"]["image"], "web:2");
+    assert_eq!(fleet.state(hub, &layer_key("base"))["objects"]["one"]["image"], "web:3");
 }
 
 #[test]

@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::*;
-use sync_core::document::{DocumentKey, DocumentKind, Frontier, Heads, UnverifiedFrontier};
-use sync_core::id::{Chain, ChangeHash, DocumentId, Name, NodeId, StoreId};
+use sync_core::document::{
+    ActorBytes, Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier,
+};
+use sync_core::id::{Chain, ChangeHash, DocumentId, Incarnation, Name, NodeId, Nonce, StoreId};
 use sync_core::identity::{Signature, SigningKey};
 use sync_core::wire::{
-    Close, CloseCode, DeltaFrame, Hello, Message, Position, Push, PushEntry, Reason, Refuse, VERSION_MAX, VERSION_MIN,
+    Close, CloseCode, DeltaFrame, Hello, Message, Position, Push, PushEntry, Reason, Reconcile, Refuse, Summary,
+    VERSION_MAX, VERSION_MIN, Want, Wanted,
 };
 
 const REFRESH: &str = "UPDATE_GOLDEN=1 cargo test -p sync-core --test wire";
@@ -40,7 +43,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
         store: StoreId([5; 16]),
-        incarnation: 1,
+        incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
         head: place(300),
         cursor: Some(place(2)),
     };
@@ -52,7 +55,15 @@ fn kinds() -> Vec<(&'static str, Message)> {
         reason: Reason::NotBelow,
         message: "the frontier does not cover exactly what came with it".to_owned(),
     };
-    let close = Close { code: CloseCode::Busy, message: "later".to_owned(), retry_after_ms: 2_000 };
+    let close = Close { code: CloseCode::Busy, message: "later".to_owned(), retry_after_ms: 2_000, incarnation: 0 };
+    let restarted = Close { code: CloseCode::Restarted, message: String::new(), retry_after_ms: 0, incarnation: 2 };
+    let digest = |byte| FrontierDigest { document: DocumentId([byte; 16]), state: [byte + 1; 16] };
+    let mut clock = Clock::default();
+    clock.raise(ActorBytes([7; 16]), 300);
+    let wanted = vec![
+        Wanted { document: DocumentId([3; 16]), clock },
+        Wanted { document: DocumentId([4; 16]), clock: Clock::default() },
+    ];
     vec![
         ("hello", Message::Hello(hello.clone())),
         ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello })),
@@ -65,6 +76,13 @@ fn kinds() -> Vec<(&'static str, Message)> {
         ("acknowledge", Message::Acknowledge(place(5))),
         ("refuse", Message::Refuse(refuse)),
         ("close", Message::Close(close)),
+        ("close-restarted", Message::Close(restarted)),
+        ("summary-listed", Message::Summary(Summary::Listed(vec![digest(3), digest(5)]))),
+        ("summary-counted", Message::Summary(Summary::Counted(10_000))),
+        ("want", Message::Want(Want { documents: wanted, more: true })),
+        ("want-nothing", Message::Want(Want { documents: Vec::new(), more: false })),
+        ("reconcile", Message::Reconcile(Reconcile { message: vec![0x61, 1, 2], answer: false })),
+        ("reconcile-answer", Message::Reconcile(Reconcile { message: vec![0x61], answer: true })),
     ]
 }
 
@@ -128,7 +146,8 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
 }
 
 fn messages() -> impl Strategy<Value = Message> {
-    let hello = (1..9u32, 0..9u32, any::<[u8; 16]>(), any::<u32>(), positions(), prop::option::of(positions()));
+    let hello =
+        (1..9u32, 0..9u32, any::<[u8; 16]>(), any::<(u32, [u8; 8])>(), positions(), prop::option::of(positions()));
     let entry = prop_oneof![deltas().prop_map(PushEntry::Delta), keys().prop_map(PushEntry::Leave)];
     let push = (prop::option::of(entry), prop::option::of(positions()), any::<bool>());
     let reasons = [
@@ -153,15 +172,21 @@ fn messages() -> impl Strategy<Value = Message> {
         CloseCode::Shutdown,
         CloseCode::Storage,
         CloseCode::Replaced,
+        CloseCode::Cloned,
+        CloseCode::Restarted,
     ];
     let refuse = (any::<[u8; 16]>(), prop::option::of(heads()), prop::sample::select(reasons.to_vec()), "[ -~]{0,80}");
-    let close = (prop::sample::select(codes.to_vec()), "[ -~]{0,80}", any::<u32>());
+    let close = (prop::sample::select(codes.to_vec()), "[ -~]{0,80}", any::<u32>(), any::<u32>());
+    let digests = prop::collection::btree_set(any::<([u8; 16], [u8; 16])>(), 1..20);
+    let clocks = prop::collection::btree_map(any::<[u8; 16]>(), 1..i64::MAX as u64, 0..5);
+    let wants = (prop::collection::vec((any::<[u8; 16]>(), clocks), 0..6), any::<bool>());
+    let reconcile = (prop::collection::vec(any::<u8>(), 0..200), any::<bool>());
     prop_oneof![
         hello.prop_map(|(version_min, more, store, incarnation, head, cursor)| Message::Hello(Hello {
             version_min,
             version_max: version_min + more,
             store: StoreId(store),
-            incarnation,
+            incarnation: Incarnation { number: incarnation.0, nonce: Nonce(incarnation.1) },
             head,
             cursor
         })),
@@ -171,7 +196,23 @@ fn messages() -> impl Strategy<Value = Message> {
         refuse.prop_map(|(document, heads, reason, message)| {
             Message::Refuse(Refuse { document: DocumentId(document), heads, reason, message })
         }),
-        close.prop_map(|(code, message, retry_after_ms)| Message::Close(Close { code, message, retry_after_ms })),
+        close.prop_map(|(code, message, retry_after_ms, incarnation)| {
+            Message::Close(Close { code, message, retry_after_ms, incarnation })
+        }),
+        digests.prop_map(|digests| {
+            let digest = |(document, state)| FrontierDigest { document: DocumentId(document), state };
+            Message::Summary(Summary::Listed(digests.into_iter().map(digest).collect()))
+        }),
+        (1..u64::MAX).prop_map(|count| Message::Summary(Summary::Counted(count))),
+        wants.prop_map(|(documents, more)| {
+            let wanted = |(document, actors): ([u8; 16], std::collections::BTreeMap<[u8; 16], u64>)| {
+                let mut clock = Clock::default();
+                actors.into_iter().for_each(|(actor, seq)| clock.raise(ActorBytes(actor), seq));
+                Wanted { document: DocumentId(document), clock }
+            };
+            Message::Want(Want { documents: documents.into_iter().map(wanted).collect(), more })
+        }),
+        reconcile.prop_map(|(message, answer)| Message::Reconcile(Reconcile { message, answer })),
     ]
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn first_assignment(edit: &mut Edit<'_>, id: NodeId, node: Name, labe
         Err(Failure::Store(error)) => return Err(error.into()),
         Err(_) => Vec::new(),
     };
-    let state = AssignmentState { node, labels, layers, release: default_release(), by_hand: false };
+    let state = AssignmentState { node, labels, layers, release: default_release(), by_hand: false, store: None };
     edit.write(&DocumentKey::assignment(id), &to_state(&state)).map(drop)
 }
 

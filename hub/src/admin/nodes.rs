@@ -15,7 +15,7 @@ use sync_core::store::{PeerRow, PeerTraffic, Tx};
 use super::{Failure, age, release_of, shape};
 use crate::service::{
     AdminError, AdminErrorKind, Difference, Health, LayerVersion, Link, NodeDetail, NodeList, NodeObject, NodeSummary,
-    NodeVersion,
+    NodeVersion, Past,
 };
 
 /// What a node's documents say.
@@ -95,6 +95,11 @@ fn summary(
         payload_bytes_out: peer.traffic.bytes_out + traffic.bytes_out,
         round_trips: peer.traffic.round_trips + traffic.round_trips,
         quarantined_count: tx.quarantined_from(peer.node)?,
+        past: Past {
+            incarnation: peer.their_store.map_or(0, |(_, incarnation)| incarnation.number),
+            fork_count: peer.forks,
+            clone_count: peer.clones,
+        },
     })
 }
 

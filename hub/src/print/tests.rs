@@ -35,6 +35,7 @@ fn farm() -> NodeSummary {
         payload_bytes_out: 99,
         round_trips: 2,
         quarantined_count: 1,
+        past: Past { incarnation: 1, ..Past::default() },
     }
 }
 
@@ -55,6 +56,7 @@ fn new_node() -> NodeSummary {
         payload_bytes_out: 0,
         round_trips: 0,
         quarantined_count: 0,
+        past: Past::default(),
     }
 }
 
@@ -192,6 +194,7 @@ fn the_hub_fits_on_a_screen() {
         degraded_count: 1,
         open_token_count: 0,
         quarantined_count: 0,
+        past: Past { incarnation: 1, ..Past::default() },
         database_bytes: 1 << 30,
     };
     assert_eq!(
@@ -210,4 +213,12 @@ quarantined  0
 database     1.0 GiB
 "
     );
+}
+
+#[test]
+fn copies_of_a_data_folder_are_shown_once_there_are_any() {
+    let copied = NodeSummary { past: Past { incarnation: 3, fork_count: 2, clone_count: 4 }, ..new_node() };
+    let detail = NodeDetail { node: copied.clone(), objects: Vec::new(), differences: Vec::new() };
+    assert!(node(&detail).contains("past         incarnation 3, 2 times lost or set back, 4 copies refused\n"));
+    assert!(nodes(&NodeList { nodes: vec![copied] }).contains("never, copy refused 4 times"));
 }

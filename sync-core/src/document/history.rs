@@ -104,6 +104,18 @@ impl Clock {
         other.0.iter().all(|(actor, seq)| self.seq(actor) >= *seq)
     }
 
+    /// How many actors it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How `self` stands to `other`.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {

@@ -103,6 +103,16 @@ impl DocumentKey {
         Self { kind: DocumentKind::Observed, owner: Some(node), name: String::new() }
     }
 
+    /// The documents that a node writes, in the order in which they should travel.
+    #[must_use]
+    pub fn written_by(node: NodeId) -> [Self; 3] {
+        [DocumentKind::Override, DocumentKind::Observed, DocumentKind::Journal].map(|kind| Self {
+            kind,
+            owner: Some(node),
+            name: String::new(),
+        })
+    }
+
     /// The document's id on the wire.
     #[must_use]
     pub fn id(&self) -> DocumentId {

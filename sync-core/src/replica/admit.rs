@@ -24,6 +24,10 @@ pub(super) struct Taken {
     pub(super) holds: Option<(DocumentRow, LogSeq)>,
     /// Some peer is owed more than before.
     pub(super) feeds_grow: bool,
+    /// The frontier is this replica's own, and was not held here: its past was lost.
+    pub(super) is_own_word: bool,
+    /// This node has written beside itself: it was set back to an older copy, or there are two of it.
+    pub(super) beside_itself: Option<NodeId>,
     /// The delta was refused, and is in quarantine.
     pub(super) refused: Option<Refuse>,
 }
@@ -106,6 +110,7 @@ fn take(
 ) -> Result<Taken, TakeError> {
     let key = received.key.clone();
     let heads = received.frontier.frontier.heads.clone();
+    let is_own_word = received.frontier.author == author.identity.id();
     let authors = authors(tx, author.identity, received.frontier.author)?;
     let held = tx.document(key.id())?;
     let generation = held.as_ref().map_or(0, |document| document.generation);
@@ -141,18 +146,24 @@ fn take(
         if causality == Causality::Newer {
             tx.set_latest(document.row, seq)?;
             tx.set_view(document.row, seq, &state)?;
-            tx.settle(document.row)?;
+            tx.settle(document.row, Some(peer))?;
             mark_dirty(tx, author.identity, &document.key)?;
         }
     }
-    let came = Taken { holds: Some((document.row, seq)), ..Taken::default() };
+    let came = Taken { holds: Some((document.row, seq)), is_own_word, ..Taken::default() };
     match causality {
         Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
         Causality::Concurrent if is_own(author.identity, &key) => {
             let merged = merge(tx, author, &document, documents_loaded)?;
             Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, ..came })
         }
-        Causality::Concurrent => Ok(Taken { feeds_grow: owe_to_author(tx, peer, &document)?, ..came }),
+        Causality::Concurrent => {
+            let beside_itself = match key.author_group() {
+                AuthorGroup::Node(node) => Some(node),
+                AuthorGroup::Hubs => None,
+            };
+            Ok(Taken { feeds_grow: owe_to_author(tx, peer, &document)?, beside_itself, ..came })
+        }
         Causality::Equal | Causality::Older => Ok(came),
     }
 }

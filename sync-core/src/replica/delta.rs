@@ -19,12 +19,14 @@ pub(super) struct Step {
     pub(super) arrives: bool,
 }
 
-/// The next step through `entry`. The peer holds the frontiers `passed`, because they passed over this link.
+/// The next step through `entry`. The peer holds the frontiers `passed`, because they passed over this link, and by its own
+/// word the changes `held`.
 pub(super) fn step(
     tx: &Tx<'_>,
     peer: &PeerRow,
     entry: &FeedEntry,
     passed: &BTreeSet<LogSeq>,
+    held: Option<&Clock>,
 ) -> Result<Step, StoreError> {
     let document = tx.document_by_row(entry.document)?;
     let Some(target) = tx.feed_target(peer, entry)? else {
@@ -37,6 +39,9 @@ pub(super) fn step(
     let mut base = tx.feed_base(peer, entry)?;
     if let Some(passed) = passed.last() {
         base.join(&tx.log_row(*passed)?.clock);
+    }
+    if let Some(held) = held {
+        base.join(held);
     }
     // The genesis is computed on both sides.
     base.raise(genesis_actor(&document.key, document.generation), 1);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::meet::Greeting;
 use super::write::Author;
 use super::{Event, Now, Output, Replica, delta, framed_length, scope};
+use crate::document::DocumentKind;
 use crate::env::CrashPoint;
-use crate::id::{LinkId, NodeId, StoreId};
-use crate::identity::Identity;
+use crate::id::{LinkId, NodeId};
+use crate::identity::{Identity, Role};
 use crate::position::Position;
 use crate::session::Effect;
 use crate::store::{PeerRow, StoreError, Tx, chain_origin};
@@ -34,7 +36,9 @@ impl Replica {
     fn carry_out_one(&mut self, now: Now, id: LinkId, effect: Effect) -> Result<(), StoreError> {
         match effect {
             Effect::Transmit(message) => self.transmit(id, &message),
-            Effect::Meet { store, incarnation, cursor } => self.meet(now, id, (store, incarnation), cursor)?,
+            Effect::Meet { store, incarnation, head, cursor } => {
+                self.meet(now, id, Greeting { store, incarnation, head, cursor })?;
+            }
             Effect::Restart => self.restart(id)?,
             Effect::Fetch { after } => self.fetch(id, after)?,
             Effect::Store(push) => self.store_push(now, id, push)?,
@@ -48,6 +52,12 @@ impl Replica {
                 tx.commit()?;
             }
             Effect::Refused(refuse) => self.refused(id, &refuse)?,
+            Effect::Summarise { after } => self.summarise(id, after)?,
+            Effect::Gather => self.gather_digests(id)?,
+            Effect::Compare(digests) => self.compare(id, &digests)?,
+            Effect::Wanted(want) => self.wanted(id, want)?,
+            Effect::Cloned => self.refuse_clone(id)?,
+            Effect::Told(close) => self.told(now, id, &close)?,
             Effect::Synced => {
                 let Some(link) = self.links.get(&id) else { return Ok(()) };
                 self.outputs.push_back(Output::Event(Event::Synced(link.peer)));
@@ -69,85 +79,15 @@ impl Replica {
         }
     }
 
-    /// Both sides said hello. What was written since the link came up joins the feed before it is compared.
-    fn meet(
-        &mut self,
-        now: Now,
-        id: LinkId,
-        theirs: (StoreId, u32),
-        cursor: Option<Position>,
-    ) -> Result<(), StoreError> {
-        let Some(link) = self.links.get(&id) else { return Ok(()) };
-        let peer = link.peer;
-        let origin = self.origin(peer);
-        let mut row = self.bring_up_to_date(now, peer)?;
-        let passed = match cursor {
-            // It held some of it once: the entries it had acknowledged are not all there any more.
-            None => row.acked == 0,
-            Some(place) => self.store.begin_read()?.feed_passed(&row, place, origin)?,
-        };
-        let at = passed.then_some(cursor.map_or(0, |place| place.number));
-        let is_other_store = row.their_store.is_some_and(|known| known != theirs);
-        let forgot = at.is_some_and(|at| at < row.acked);
-        if row.their_store != Some(theirs) || at.is_some_and(|at| at != row.acked) {
-            let tx = self.store.begin()?;
-            tx.set_their_store(&mut row, theirs.0, theirs.1)?;
-            // Above: an acknowledgement was lost with its link. Below: what was acknowledged is no longer there.
-            tx.feed_acknowledged(&mut row, at.unwrap_or(0))?;
-            tx.commit()?;
-        }
-        self.outputs.push_back(Output::Event(Event::LinkLive(peer)));
-        if is_other_store || forgot {
-            self.diverged(id)?;
-        }
-        if let Some(link) = self.links.get_mut(&id) {
-            link.session.handle_met(at, row.head);
-        }
-        Ok(())
-    }
-
-    /// Counts once a link that one side lost its past, and says so.
-    fn diverged(&mut self, id: LinkId) -> Result<(), StoreError> {
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        if std::mem::replace(&mut link.diverged, true) {
-            return Ok(());
-        }
-        let tx = self.store.begin()?;
-        if let Some(mut row) = tx.peer(link.peer)? {
-            tx.count_fork(&mut row)?;
-        }
-        tx.commit()?;
-        tracing::warn!(peer = %link.peer.short(), "one side was lost, restored or replaced: what is missing is sent again");
-        self.outputs.push_back(Output::Event(Event::Diverged(link.peer)));
-        Ok(())
-    }
-
-    fn restart(&mut self, id: LinkId) -> Result<(), StoreError> {
-        let Some(link) = self.links.get(&id) else { return Ok(()) };
-        let origin = self.origin(link.peer);
-        let tx = self.store.begin()?;
-        let Some(mut row) = tx.peer(link.peer)? else { return Ok(()) };
-        tx.restart_feed(&mut row, origin)?;
-        let scope = scope::scope(&tx, &self.identity, &row)?;
-        tx.extend_feed(&mut row, &scope)?;
-        tx.commit()?;
-        self.diverged(id)?;
-        if let Some(link) = self.links.get_mut(&id) {
-            link.passed.clear();
-            link.session.handle_restarted(Position { number: 0, chain: origin }, row.head);
-        }
-        Ok(())
-    }
-
     fn fetch(&mut self, id: LinkId, after: u64) -> Result<(), StoreError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        let origin = chain_origin(self.store_id, self.incarnation, link.peer);
+        let origin = chain_origin(self.store_id, self.incarnation.number, link.peer);
         let tx = self.store.begin_read()?;
         let Some(row) = tx.peer(link.peer)? else { return Ok(()) };
-        let (through, entries) = match tx.feed_next(&row, after)? {
+        let (through, entries) = match link.lacking.next(&tx, &row, after)? {
             Some(entry) => {
                 let passed = link.passed.entry(entry.document).or_default();
-                let step = delta::step(&tx, &row, &entry, passed)?;
+                let step = delta::step(&tx, &row, &entry, passed, link.lacking.held(entry.document))?;
                 passed.extend(step.brings_to);
                 let there = Position { number: entry.number, chain: entry.chain };
                 // A stop on the way is acknowledged where the step began, so that the window moves.
@@ -175,6 +115,7 @@ impl Replica {
             return Ok(());
         };
         link.passed.remove(&document.row);
+        link.lacking.forget(document.row);
         tx.feed_refused(&row, document.row)?;
         let again = refuse.reason == Reason::Disconnected && link.sent_again.insert(document.row);
         if again {
@@ -205,11 +146,19 @@ impl Replica {
         if let Some(through) = push.through {
             tx.set_cursor(&mut row, Some(through))?;
         }
+        if taken.is_own_word && row.believed {
+            tx.set_believed(&mut row, false)?;
+        }
         let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
         tx.commit()?;
         (self.witness)(CrashPoint::ReceiveAfterCommit);
         if starts_over {
             self.diverged(id)?;
+        }
+        match taken.beside_itself {
+            Some(author) if author == peer => self.diverged(id)?,
+            Some(author) => self.count_fork(author)?,
+            None => {}
         }
         if let Some(refuse) = &taken.refused {
             let reason = refuse.message.clone();
@@ -222,8 +171,14 @@ impl Replica {
             }
             link.session.handle_stored(taken.refused, push.through, push.more);
         }
+        let assigned = taken.changed.as_ref().filter(|key| key.kind == DocumentKind::Assignment);
+        let assigned = assigned.and_then(|key| key.owner).filter(|_| self.identity.role() == Role::Hub);
         self.outputs.extend(taken.changed.map(|key| Output::Event(Event::Changed(key))));
-        self.serve(now, grown)
+        self.serve(now, grown)?;
+        match assigned {
+            Some(node) => self.heed_grant(now, node),
+            None => Ok(()),
+        }
     }
 
     /// Brings the feed of a peer up to date with the log, and reports with it when the peer may take them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Replica;
 use crate::document::ActorBytes;
 use crate::env::{Entropy, Witness};
-use crate::id::StoreId;
+use crate::id::{Incarnation, Nonce, StoreId};
 use crate::identity::{CaPin, Identity, IdentityError, SigningKey};
 use crate::store::{OpenError, Store, StoreError, StoreIdentity};
 
@@ -52,11 +52,13 @@ impl Replica {
         if let Some(stored) = tx.identity()? {
             return Err(InitError::Taken(from_stored(&stored)?.id()));
         }
-        let mut id = [0; 16];
+        let (mut id, mut nonce) = ([0; 16], [0; 8]);
         entropy.fill(&mut id);
+        entropy.fill(&mut nonce);
         tx.set_identity(&StoreIdentity {
             store: StoreId(id),
             incarnation: 1,
+            nonce: Nonce(nonce),
             role: identity.role(),
             seed: *identity.key().seed(),
             chain: identity.chain().iter().map(|der| der.to_vec()).collect(),
@@ -76,12 +78,15 @@ impl Replica {
         let identity = from_stored(&stored)?;
         let mut random = [0; 8];
         entropy.fill(&mut random);
+        let mut seed = [0; 32];
+        entropy.fill(&mut seed);
         Ok(Self {
             actor: ActorBytes::mint(&identity.id(), random),
             store,
             identity: std::sync::Arc::new(identity),
             store_id: stored.store,
-            incarnation: stored.incarnation,
+            incarnation: Incarnation { number: stored.incarnation, nonce: stored.nonce },
+            seed,
             links: BTreeMap::new(),
             outputs: VecDeque::new(),
             witness,

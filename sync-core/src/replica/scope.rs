@@ -1,6 +1,6 @@
 //! Which documents, and how far, a peer may hold (invariant 6). Called only for a peer whose feed may be behind.
 
-use crate::document::{DocumentKey, DocumentKind};
+use crate::document::DocumentKey;
 use crate::identity::{Identity, Role};
 use crate::state::desired::{AssignmentState, ReleaseState, from_state};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Scope, StoreError, Tx};
@@ -24,8 +24,7 @@ pub(super) fn scope(tx: &Tx<'_>, identity: &Identity, peer: &PeerRow) -> Result<
 fn own(tx: &Tx<'_>, identity: &Identity) -> Result<Vec<(DocumentRow, LogSeq)>, StoreError> {
     let node = identity.id();
     let mut scope = Vec::new();
-    for kind in [DocumentKind::Override, DocumentKind::Observed, DocumentKind::Journal] {
-        let key = DocumentKey { kind, owner: Some(node), name: String::new() };
+    for key in DocumentKey::written_by(node) {
         if let Some(document) = tx.document(key.id())? {
             scope.extend(document.latest.map(|latest| (document.row, latest)));
         }

@@ -107,7 +107,7 @@ pub(super) fn write(
     let seq = tx.append_frontier(document.row, &frontier, &clock, author.wall)?;
     tx.set_latest(document.row, seq)?;
     tx.set_view(document.row, seq, &state)?;
-    tx.settle(document.row)?;
+    tx.settle(document.row, None)?;
     mark_dirty(tx, author.identity, key)?;
     Ok(Written { seq, frontier })
 }

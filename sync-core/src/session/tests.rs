@@ -1,14 +1,16 @@
 //! One session against hand-made frames: no store, no peer.
 
 use super::*;
-use crate::id::Chain;
+use crate::id::{Chain, Nonce};
+
+const FIRST: Incarnation = Incarnation { number: 1, nonce: Nonce([3; 8]) };
 
 fn place(number: u64) -> Position {
     Position { number, chain: Chain([number as u8; 16]) }
 }
 
 fn facts(head: u64) -> Facts {
-    Facts { store: StoreId([1; 16]), incarnation: 1, head: place(head), cursor: None }
+    Facts { store: StoreId([1; 16]), incarnation: FIRST, head: place(head), cursor: None }
 }
 
 fn hello(head: u64, cursor: Option<u64>) -> Message {
@@ -16,7 +18,7 @@ fn hello(head: u64, cursor: Option<u64>) -> Message {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
         store: StoreId([2; 16]),
-        incarnation: 1,
+        incarnation: FIRST,
         head: place(head),
         cursor: cursor.map(place),
     })
@@ -37,7 +39,7 @@ fn live(head: u64, cursor: u64) -> Session {
     session.handle_met(Some(cursor), place(head));
     assert!(matches!(
         effects(&mut session)[..],
-        [Effect::Transmit(Message::Hello(_)), Effect::Meet { .. }, Effect::Fetch { .. } | Effect::Synced]
+        [Effect::Meet { .. }, Effect::Transmit(Message::Hello(_)), Effect::Fetch { .. } | Effect::Synced]
     ));
     session
 }
@@ -144,7 +146,9 @@ fn a_feed_that_starts_over_says_so_before_anything_else() {
     assert_eq!(effects(&mut session).last(), Some(&Effect::Restart));
     session.handle_restarted(place(0), place(2));
     let start = Effect::Transmit(Message::Push(push(0, true)));
-    assert_eq!(effects(&mut session), [start, Effect::Fetch { after: 0 }]);
+    assert_eq!(effects(&mut session), [start, Effect::Summarise { after: 0 }]);
+    session.handle_summary(Vec::new());
+    assert_eq!(effects(&mut session), [Effect::Fetch { after: 0 }]);
     // With nothing in scope too: the peer's cursor would be found nowhere for ever.
     let mut session = Session::open(Instant(0), facts(5), false);
     session.handle_message(hello(0, Some(7)));

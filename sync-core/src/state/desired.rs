@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::document::Heads;
-use crate::id::Name;
+use crate::id::{Incarnation, Name, Nonce, StoreId};
 
 /// The release that nodes follow unless their assignment names another.
 pub const DEFAULT_RELEASE: &str = "main";
@@ -28,6 +28,50 @@ pub struct AssignmentState {
     /// Set by hand: selectors leave it alone.
     #[serde(default)]
     pub by_hand: bool,
+    /// Which incarnation of the node's store counts, once it is not the first: a [`StoreStamp`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+}
+
+/// The field of an assignment that holds a [`StoreStamp`].
+pub const STORE_FIELD: &str = "store";
+
+/// Which incarnation of a store counts. One text, `STORE.NUMBER.NONCE` with the ids in hexadecimal, so that of two that were
+/// written at the same time one stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStamp {
+    /// The store.
+    pub store: StoreId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+}
+
+impl std::fmt::Display for StoreStamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.store, self.incarnation.number, self.incarnation.nonce)
+    }
+}
+
+/// A text that is no [`StoreStamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a store, the number of its incarnation and a nonce, with dots between them")]
+pub struct StoreStampError;
+
+impl std::str::FromStr for StoreStamp {
+    type Err = StoreStampError;
+
+    fn from_str(text: &str) -> Result<Self, StoreStampError> {
+        let mut parts = text.split('.');
+        let (store, number, nonce) = (parts.next(), parts.next(), parts.next());
+        let stamp = store.and_then(StoreId::from_hex).zip(nonce.and_then(Nonce::from_hex));
+        let number = number.and_then(|number| number.parse().ok());
+        match (stamp, number, parts.next()) {
+            (Some((store, nonce)), Some(number), None) => {
+                Ok(Self { store, incarnation: Incarnation { number, nonce } })
+            }
+            _ => Err(StoreStampError),
+        }
+    }
 }
 
 /// Where a layer stood when it was released.

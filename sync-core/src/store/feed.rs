@@ -45,6 +45,9 @@ pub enum Scope {
 
 const CONTEXT: &str = "archipel 2026 feed";
 
+/// The feed has started over and was not extended yet.
+pub(super) const UNSURE_OF_ALL: u64 = i64::MAX as u64;
+
 fn chain_of(parts: &[&[u8]]) -> Chain {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     for part in parts {
@@ -108,7 +111,8 @@ impl Tx<'_> {
         }
         let wanted: std::collections::BTreeSet<i64> = scope.iter().map(|(document, _)| document.0).collect();
         for (document, log) in held {
-            if log.is_some() && !wanted.contains(&document) {
+            // A hub may hold everything: nothing leaves its scope, though more may have gone to it once.
+            if peer.role == Role::Node && log.is_some() && !wanted.contains(&document) {
                 let id = self.document_by_row(DocumentRow(document))?.key.id();
                 self.append_feed(peer, DocumentRow(document), id, None, &[0])?;
             }
@@ -116,7 +120,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn set_head(&self, peer: &PeerRow) -> Result<(), StoreError> {
+    pub(super) fn set_head(&self, peer: &PeerRow) -> Result<(), StoreError> {
         self.inner.prepare_cached("UPDATE peer SET head = ?, head_chain = ? WHERE id = ?")?.execute((
             peer.head.number,
             peer.head.chain.0,
@@ -125,7 +129,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn append_frontier_entry(&self, peer: &mut PeerRow, document: DocumentRow, log: LogSeq) -> Result<(), StoreError> {
+    pub(super) fn append_frontier_entry(
+        &self,
+        peer: &mut PeerRow,
+        document: DocumentRow,
+        log: LogSeq,
+    ) -> Result<(), StoreError> {
         let row = self.log_row(log)?;
         let frontier = row.frontier.frontier();
         let link = [&[1u8][..], &frontier.generation.to_be_bytes(), &frontier.heads.to_bytes()].concat();
@@ -294,8 +303,10 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM feed WHERE peer = ? AND document = ? AND position < ?")?
                 .execute((peer.id, document, position))?;
         }
-        peer.acked = number;
-        self.inner.prepare_cached("UPDATE peer SET acked = ? WHERE id = ?")?.execute((peer.acked, peer.id))?;
+        (peer.acked, peer.aware) = (number, true);
+        self.inner
+            .prepare_cached("UPDATE peer SET acked = ?, aware = 1 WHERE id = ?")?
+            .execute((peer.acked, peer.id))?;
         Ok(())
     }
 
@@ -316,11 +327,11 @@ impl Tx<'_> {
     pub fn restart_feed(&self, peer: &mut PeerRow, origin: Chain) -> Result<(), StoreError> {
         self.inner.execute("DELETE FROM feed WHERE peer = ?", [peer.id])?;
         peer.head = Position { number: 0, chain: origin };
-        peer.acked = 0;
-        peer.dirty = true;
+        (peer.acked, peer.unsure, peer.aware, peer.dirty) = (0, UNSURE_OF_ALL, false, true);
         self.inner.execute(
-            "UPDATE peer SET head = 0, head_chain = ?, scanned = 0, acked = 0, dirty = 1 WHERE id = ?",
-            (origin.0, peer.id),
+            "UPDATE peer SET head = 0, head_chain = ?, scanned = 0, acked = 0, unsure = ?, aware = 0, dirty = 1
+             WHERE id = ?",
+            (origin.0, UNSURE_OF_ALL, peer.id),
         )?;
         Ok(())
     }

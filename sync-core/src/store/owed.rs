@@ -3,7 +3,11 @@
 use super::Tx;
 use super::documents::DocumentRow;
 use super::error::StoreError;
+use super::feed::UNSURE_OF_ALL;
 use super::peers::PeerRow;
+use super::setup::role_number;
+use crate::document::DocumentKey;
+use crate::identity::Role;
 
 impl Tx<'_> {
     /// Owes the document to the peer.
@@ -17,17 +21,41 @@ impl Tx<'_> {
         self.mark_dirty(peer.node)
     }
 
-    /// The document is owed to nobody any more: everyone gets what came now, or has it.
+    /// A frontier above those that were beside each other has come, from this peer or from here: hubs get it as they get
+    /// everything. The node that wrote the document may have lost it, unless it sent it itself; then it gets what came now.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn settle(&self, document: DocumentRow) -> Result<(), StoreError> {
-        let mut statement = self.inner.prepare_cached("DELETE FROM owed WHERE document = ? RETURNING peer")?;
-        let peers = statement.query_map([document.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-        for peer in peers {
-            self.inner.prepare_cached("UPDATE peer SET dirty = 1 WHERE id = ?")?.execute([peer])?;
-        }
+    pub fn settle(&self, document: DocumentRow, from: Option<&PeerRow>) -> Result<(), StoreError> {
+        self.inner
+            .prepare_cached("UPDATE peer SET dirty = 1 WHERE id IN (SELECT peer FROM owed WHERE document = ?)")?
+            .execute([document.0])?;
+        self.inner
+            .prepare_cached(
+                "DELETE FROM owed WHERE document = ?1
+                 AND (?2 IS NULL OR peer = ?2 OR (SELECT role FROM peer WHERE id = owed.peer) = ?3)",
+            )?
+            .execute((document.0, from.map(|from| from.id), role_number(Role::Hub)))?;
         Ok(())
+    }
+
+    /// Owes to a node what it wrote: it has lost its past, and what it says from now on stands above that. Whether there was
+    /// anything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn owe_own(&self, node: &mut PeerRow) -> Result<bool, StoreError> {
+        let mut owes = false;
+        for key in DocumentKey::written_by(node.node) {
+            if let Some(document) = self.document(key.id())?.filter(|document| document.latest.is_some()) {
+                self.owe(node, document.row)?;
+                owes = true;
+            }
+        }
+        if owes {
+            self.set_unsure(node, UNSURE_OF_ALL)?;
+        }
+        Ok(owes)
     }
 
     /// The documents owed to the peer.

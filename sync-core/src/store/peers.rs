@@ -6,7 +6,7 @@ use super::Tx;
 use super::error::StoreError;
 use super::setup::{role_number, role_of};
 use crate::env::WallTime;
-use crate::id::{Chain, NodeId, StoreId};
+use crate::id::{Chain, Incarnation, NodeId, Nonce, StoreId};
 use crate::identity::{PublicKey, Role};
 use crate::position::Position;
 
@@ -33,7 +33,17 @@ pub struct PeerRow {
     /// What is durable here of the peer's feed; `None` before the first contact.
     pub cursor: Option<Position>,
     /// The peer's store and incarnation at the last contact.
-    pub their_store: Option<(StoreId, u32)>,
+    pub their_store: Option<(StoreId, Incarnation)>,
+    /// The incarnation of that store which was known before, and what was durable here of its feed then.
+    pub past: Option<(Incarnation, Option<Position>)>,
+    /// Up to here of its feed the peer may hold what it has not acknowledged.
+    pub unsure: u64,
+    /// Whether it has seen the present feed; if not, its cursor is of an older one.
+    pub aware: bool,
+    /// Whether a new incarnation was taken on its word, which it has not proved since.
+    pub believed: bool,
+    /// How often a second copy of its store was refused.
+    pub clones: u64,
     /// How often one side was seen to have lost or changed its past.
     pub forks: u64,
     /// When it was last heard of, in seconds since 1970.
@@ -58,13 +68,18 @@ pub struct PeerTraffic {
 }
 
 const COLUMNS: &str = "id, node, role, name, public_key, revoked, dirty, head, head_chain, acked, cursor, cursor_chain,
-    their_store, their_incarnation, forks, last_contact, bytes_in, bytes_out, round_trips, sessions, refused";
+    their_store, their_incarnation, forks, last_contact, bytes_in, bytes_out, round_trips, sessions, refused,
+    their_nonce, past_incarnation, past_nonce, past_place, past_chain, unsure, aware, believed, clones";
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<PeerRow> {
     let cursor: u64 = row.get(10)?;
     let cursor_chain: Option<[u8; 16]> = row.get(11)?;
     let their_store: Option<[u8; 16]> = row.get(12)?;
-    let incarnation: u32 = row.get(13)?;
+    let their_nonce: Option<[u8; 8]> = row.get(21)?;
+    let theirs = Incarnation { number: row.get(13)?, nonce: Nonce(their_nonce.unwrap_or_default()) };
+    let past: (Option<u32>, Option<[u8; 8]>) = (row.get(22)?, row.get(23)?);
+    let past_place: (Option<u64>, Option<[u8; 16]>) = (row.get(24)?, row.get(25)?);
+    let past_place = past_place.0.zip(past_place.1).map(|(number, chain)| Position { number, chain: Chain(chain) });
     Ok(PeerRow {
         id: row.get(0)?,
         node: NodeId(row.get(1)?),
@@ -76,7 +91,12 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<PeerRow> {
         head: Position { number: row.get(7)?, chain: Chain(row.get(8)?) },
         acked: row.get(9)?,
         cursor: cursor_chain.map(|chain| Position { number: cursor, chain: Chain(chain) }),
-        their_store: their_store.map(|store| (StoreId(store), incarnation)),
+        their_store: their_store.map(|store| (StoreId(store), theirs)),
+        past: past.0.zip(past.1).map(|(number, nonce)| (Incarnation { number, nonce: Nonce(nonce) }, past_place)),
+        unsure: row.get(26)?,
+        aware: row.get(27)?,
+        believed: row.get(28)?,
+        clones: row.get(29)?,
         forks: row.get(14)?,
         last_contact: row.get(15)?,
         traffic: PeerTraffic {
@@ -159,7 +179,9 @@ impl Tx<'_> {
     ) -> Result<PeerRow, StoreError> {
         let node = key.node_id();
         self.inner.execute(
-            "INSERT INTO peer (node, role, name, public_key, head_chain) VALUES (?, ?, ?, ?, ?)",
+            // A store that lost its past may have talked to this peer then.
+            "INSERT INTO peer (node, role, name, public_key, head_chain, aware)
+             VALUES (?, ?, ?, ?, ?, coalesce((SELECT incarnation = 1 FROM store), 1))",
             (node.0, role_number(role), name, key.0, origin.0),
         )?;
         Ok(self.peer(node)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
@@ -215,17 +237,76 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Records which store the peer speaks for.
+    /// Records which store the peer speaks for. The place in the feed of its incarnation before is kept as its past, and
+    /// what was durable here of that feed counts no more.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn set_their_store(&self, peer: &mut PeerRow, store: StoreId, incarnation: u32) -> Result<(), StoreError> {
-        peer.their_store = Some((store, incarnation));
-        self.inner.prepare_cached("UPDATE peer SET their_store = ?, their_incarnation = ? WHERE id = ?")?.execute((
-            store.0,
-            incarnation,
-            peer.id,
-        ))?;
+    pub fn set_their_store(
+        &self,
+        peer: &mut PeerRow,
+        store: StoreId,
+        incarnation: Incarnation,
+    ) -> Result<(), StoreError> {
+        let known = peer.their_store.replace((store, incarnation));
+        match known {
+            Some(known) if known == (store, incarnation) => return Ok(()),
+            Some((known, past)) => {
+                peer.past = (known == store).then_some((past, peer.cursor));
+                self.set_cursor(peer, None)?;
+            }
+            None => {}
+        }
+        let (past, place) = (peer.past.map(|(past, _)| past), peer.past.and_then(|(_, place)| place));
+        self.inner
+            .prepare_cached(
+                "UPDATE peer SET their_store = ?, their_incarnation = ?, their_nonce = ?, past_incarnation = ?,
+                 past_nonce = ?, past_place = ?, past_chain = ? WHERE id = ?",
+            )?
+            .execute((
+                store.0,
+                incarnation.number,
+                incarnation.nonce.0,
+                past.map(|past| past.number),
+                past.map(|past| past.nonce.0),
+                place.map(|place| place.number),
+                place.map(|place| place.chain.0),
+                peer.id,
+            ))?;
+        Ok(())
+    }
+
+    /// Records an incarnation of the peer's store that does not count, and from where on its feed shows that it is in use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_past(&self, peer: &mut PeerRow, past: Incarnation, place: Position) -> Result<(), StoreError> {
+        peer.past = Some((past, Some(place)));
+        self.inner
+            .prepare_cached(
+                "UPDATE peer SET past_incarnation = ?, past_nonce = ?, past_place = ?, past_chain = ? WHERE id = ?",
+            )?
+            .execute((past.number, past.nonce.0, place.number, place.chain.0, peer.id))?;
+        Ok(())
+    }
+
+    /// Records whether a new incarnation was taken on the peer's word alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_believed(&self, peer: &mut PeerRow, believed: bool) -> Result<(), StoreError> {
+        peer.believed = believed;
+        self.inner.prepare_cached("UPDATE peer SET believed = ? WHERE id = ?")?.execute((believed, peer.id))?;
+        Ok(())
+    }
+
+    /// Counts that a second copy of the peer's store was refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_clone(&self, peer: &mut PeerRow) -> Result<(), StoreError> {
+        peer.clones += 1;
+        self.inner.prepare_cached("UPDATE peer SET clones = ? WHERE id = ?")?.execute((peer.clones, peer.id))?;
         Ok(())
     }
 

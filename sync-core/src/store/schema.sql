@@ -5,7 +5,8 @@
 CREATE TABLE store (
   only        INTEGER PRIMARY KEY CHECK (only = 1),
   store_id    BLOB    NOT NULL,            -- 16 random bytes, made with the file
-  incarnation INTEGER NOT NULL,            -- rises when a restore was detected
+  incarnation INTEGER NOT NULL,            -- rises when the store learns that it lost its past
+  nonce       BLOB    NOT NULL,            -- 8 random bytes, made with the incarnation
   role        INTEGER NOT NULL,            -- 1 hub, 2 node
   seed        BLOB    NOT NULL,            -- 32 bytes: the Ed25519 private key
   chain       BLOB    NOT NULL,            -- certificates in DER, leaf first, each after its u32 length (little endian)
@@ -95,6 +96,15 @@ CREATE TABLE peer (
   cursor_chain BLOB,                       -- 16 bytes; NULL before the first contact
   their_store  BLOB,                       -- 16 bytes; NULL before the first contact
   their_incarnation INTEGER NOT NULL DEFAULT 0,
+  their_nonce  BLOB,                       -- 8 bytes, of that incarnation
+  past_incarnation INTEGER,                -- the one before it; NULL when no other was ever known
+  past_nonce   BLOB,                       -- 8 bytes, of that
+  past_place   INTEGER,                    -- what was durable here of its feed under that one, and the chain there
+  past_chain   BLOB,                       -- 16 bytes
+  unsure       INTEGER NOT NULL DEFAULT 0, -- up to here of its feed it may hold what it has not acknowledged: reconcile
+  aware        INTEGER NOT NULL DEFAULT 1, -- 0: it has not seen the present feed yet, so its cursor is of an older one
+  believed     INTEGER NOT NULL DEFAULT 0, -- 1: a new incarnation was taken on its word, which it has not proved since
+  clones       INTEGER NOT NULL DEFAULT 0, -- how often a second copy of its store was refused
   forks        INTEGER NOT NULL DEFAULT 0, -- how often one side was seen to have lost or changed its past
   last_contact INTEGER,
   bytes_in     INTEGER NOT NULL DEFAULT 0, -- payload: frames with their length prefix

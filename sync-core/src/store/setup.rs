@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::Tx;
 use super::error::StoreError;
-use crate::id::StoreId;
+use crate::id::{Incarnation, Nonce, StoreId};
 use crate::identity::Role;
 
 /// The one row of table `store`, in the form it is kept.
@@ -12,8 +12,10 @@ use crate::identity::Role;
 pub struct StoreIdentity {
     /// Made with the file.
     pub store: StoreId,
-    /// Rises when a restore was detected.
+    /// Rises when the store learns that it lost its past.
     pub incarnation: u32,
+    /// Made with the incarnation.
+    pub nonce: Nonce,
     /// Hub or node.
     pub role: Role,
     /// The private key.
@@ -39,19 +41,22 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn identity(&self) -> Result<Option<StoreIdentity>, StoreError> {
-        let row = self.inner.query_row("SELECT store_id, incarnation, role, seed, chain, pin FROM store", [], |row| {
-            Ok((
-                row.get::<_, [u8; 16]>(0)?,
-                row.get(1)?,
-                role_of(row.get(2)?),
-                row.get(3)?,
-                row.get::<_, Vec<u8>>(4)?,
-                row.get(5)?,
-            ))
-        });
-        let Some((store, incarnation, role, seed, chain, pin)) = row.optional()? else { return Ok(None) };
+        let row =
+            self.inner.query_row("SELECT store_id, incarnation, nonce, role, seed, chain, pin FROM store", [], |row| {
+                Ok((
+                    row.get::<_, [u8; 16]>(0)?,
+                    row.get(1)?,
+                    row.get::<_, [u8; 8]>(2)?,
+                    role_of(row.get(3)?),
+                    row.get(4)?,
+                    row.get::<_, Vec<u8>>(5)?,
+                    row.get(6)?,
+                ))
+            });
+        let Some((store, incarnation, nonce, role, seed, chain, pin)) = row.optional()? else { return Ok(None) };
         let chain = split_chain(&chain).ok_or(StoreError::Corrupt { place: "store.chain" })?;
-        Ok(Some(StoreIdentity { store: StoreId(store), incarnation, role, seed, chain, pin }))
+        let (store, nonce) = (StoreId(store), Nonce(nonce));
+        Ok(Some(StoreIdentity { store, incarnation, nonce, role, seed, chain, pin }))
     }
 
     /// Says who this store is, or replaces its certificates.
@@ -65,9 +70,27 @@ impl Tx<'_> {
             .flat_map(|der| (der.len() as u32).to_le_bytes().into_iter().chain(der.iter().copied()))
             .collect();
         self.inner.execute(
-            "INSERT OR REPLACE INTO store (only, store_id, incarnation, role, seed, chain, pin) VALUES (1, ?, ?, ?, ?, ?, ?)",
-            (identity.store.0, identity.incarnation, role_number(identity.role), identity.seed, chain, identity.pin),
+            "INSERT OR REPLACE INTO store (only, store_id, incarnation, nonce, role, seed, chain, pin)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                identity.store.0,
+                identity.incarnation,
+                identity.nonce.0,
+                role_number(identity.role),
+                identity.seed,
+                chain,
+                identity.pin,
+            ),
         )?;
+        Ok(())
+    }
+
+    /// Begins a new incarnation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_incarnation(&self, incarnation: Incarnation) -> Result<(), StoreError> {
+        self.inner.execute("UPDATE store SET incarnation = ?, nonce = ?", (incarnation.number, incarnation.nonce.0))?;
         Ok(())
     }
 

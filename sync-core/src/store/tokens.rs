@@ -87,6 +87,14 @@ impl Tx<'_> {
         Ok(Redemption::Valid(TokenRow { id, secret_hash, labels, expires, redeemed_by }))
     }
 
+    /// Voids every token that was not redeemed: in the past that this store lost, they may have been.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn void_open_tokens(&self) -> Result<u64, StoreError> {
+        Ok(self.inner.execute("DELETE FROM token WHERE redeemed_by IS NULL", [])? as u64)
+    }
+
     /// How many tokens can still be redeemed at `now`.
     ///
     /// # Errors

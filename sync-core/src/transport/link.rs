@@ -38,6 +38,10 @@ impl CloseCode {
     pub const BUSY: Self = Self(7);
     /// The other side took too long.
     pub const TOO_SLOW: Self = Self(8);
+    /// Another copy of the peer's store is in use.
+    pub const CLONED: Self = Self(9);
+    /// A side takes a new incarnation; dial again at once.
+    pub const RESTARTED: Self = Self(10);
 }
 
 impl fmt::Display for CloseCode {
@@ -52,6 +56,8 @@ impl fmt::Display for CloseCode {
             Self::REPLACED => "replaced by a newer link",
             Self::BUSY => "busy",
             Self::TOO_SLOW => "too slow",
+            Self::CLONED => "another copy of this data folder is in use",
+            Self::RESTARTED => "a side begins a new incarnation",
             Self(other) => return write!(f, "code {other}"),
         })
     }

@@ -15,7 +15,7 @@ use super::link::{CloseCode, FrameSender, Link, LinkControl, LinkError};
 use crate::env::{CrashPoint, Witness};
 use crate::id::LinkId;
 use crate::identity::{Identity, VerifiedPeer};
-use crate::limits::{EVENTS_KEPT, JOBS_WAITING_MAX, LAST_FRAMES_WAIT, LINK_FRAMES_WAITING_MAX};
+use crate::limits::{CLONED_WAIT_SECONDS, EVENTS_KEPT, JOBS_WAITING_MAX, LAST_FRAMES_WAIT, LINK_FRAMES_WAITING_MAX};
 use crate::replica::{Event, Now, Output, Replica};
 use crate::store::StoreError;
 use crate::wire::{self, Close};
@@ -56,6 +56,8 @@ pub struct LinkEnd {
     pub retry_after: Option<Duration>,
     /// Whether the peer, or this side, took the peer's enrolment back.
     pub revoked: bool,
+    /// Whether a side has taken a new incarnation: dial again at once.
+    pub restarted: bool,
 }
 
 /// A handle to a replica on its own thread. Cheap to clone; the thread ends with [`ReplicaHandle::stop`] or with the last
@@ -188,12 +190,18 @@ impl ReplicaHandle {
 }
 
 fn ended(reason: &str) -> LinkEnd {
-    LinkEnd { reason: reason.to_owned(), retry_after: None, revoked: false }
+    LinkEnd { reason: reason.to_owned(), retry_after: None, revoked: false, restarted: false }
 }
 
 fn lost(error: &LinkError) -> LinkEnd {
-    let revoked = matches!(error, LinkError::ClosedByPeer { code: CloseCode::REVOKED, .. });
-    LinkEnd { revoked, ..ended(&error.to_string()) }
+    let mut end = ended(&error.to_string());
+    if let LinkError::ClosedByPeer { code, .. } = error {
+        end.revoked = *code == CloseCode::REVOKED;
+        end.restarted = *code == CloseCode::RESTARTED;
+        let cloned = *code == CloseCode::CLONED;
+        end.retry_after = cloned.then(|| Duration::from_secs(u64::from(CLONED_WAIT_SECONDS)));
+    }
+    end
 }
 
 /// Sends until a close was sent or the link failed; `None` when the replica lets go of the queue.
@@ -224,6 +232,7 @@ async fn write_frames(
                 let retry = Some(Duration::from_millis(u64::from(close.retry_after_ms)));
                 return Some(LinkEnd {
                     revoked: close.code == wire::CloseCode::Revoked,
+                    restarted: close.code == wire::CloseCode::Restarted,
                     retry_after: retry.filter(|wait| !wait.is_zero()),
                     reason: close.message,
                 });
@@ -240,6 +249,8 @@ fn quic_code(code: wire::CloseCode) -> CloseCode {
         wire::CloseCode::Busy | wire::CloseCode::Storage => CloseCode::BUSY,
         wire::CloseCode::Shutdown => CloseCode::SHUTTING_DOWN,
         wire::CloseCode::Replaced => CloseCode::REPLACED,
+        wire::CloseCode::Cloned => CloseCode::CLONED,
+        wire::CloseCode::Restarted => CloseCode::RESTARTED,
         wire::CloseCode::Other => CloseCode::DONE,
     }
 }
@@ -294,7 +305,7 @@ impl Owner {
                     && let Some(queue) = self.links.remove(&link)
                 {
                     let message = format!("the other side cannot take the link: {error}");
-                    let close = Close { code: wire::CloseCode::Storage, message, retry_after_ms: 0 };
+                    let close = Close { code: wire::CloseCode::Storage, message, retry_after_ms: 0, incarnation: 0 };
                     let _ = queue.frames.try_send(LinkOut::Close(close));
                 }
                 result

@@ -15,11 +15,16 @@
 use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
-use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse};
-use crate::document::{DocumentKey, DocumentKind, Frontier, Heads, UnverifiedFrontier};
-use crate::id::{Chain, DocumentId, NodeId, StoreId};
+use super::{
+    Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Reconcile, Refuse, Summary, Want, Wanted,
+};
+use crate::document::digest::DIGEST_BYTES;
+use crate::document::{Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
+use crate::id::{Chain, DocumentId, Incarnation, NodeId, Nonce, StoreId};
 use crate::identity::Signature;
-use crate::limits::{FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX, SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
+};
 use crate::position::Position;
 
 /// Why a frame is no message. Its sender is to blame; nothing was done.
@@ -63,6 +68,10 @@ pub(super) fn decode(bytes: &[u8], sender: NodeId) -> Result<Message, DecodeErro
         }
         Body::Refuse(it) => refuse(it).map(Message::Refuse),
         Body::Close(it) => Ok(Message::Close(close(it))),
+        Body::Summary(it) => summary(&it).map(Message::Summary),
+        Body::Want(it) => want(&it).map(Message::Want),
+        Body::Reconcile(it) if it.message.len() > RECONCILE_BYTES_MAX => Err(field("reconcile.message")),
+        Body::Reconcile(it) => Ok(Message::Reconcile(Reconcile { message: it.message, answer: it.answer })),
     }
 }
 
@@ -80,7 +89,10 @@ fn hello(it: proto::Hello) -> Result<Hello, DecodeError> {
         version_min: it.version_min,
         version_max: it.version_max,
         store: StoreId::from_slice(&it.store).ok_or(field("hello.store"))?,
-        incarnation: it.incarnation,
+        incarnation: Incarnation {
+            number: it.incarnation,
+            nonce: Nonce::from_slice(&it.nonce).ok_or(field("hello.nonce"))?,
+        },
         head: cursor(it.head.as_ref().ok_or(field("hello.head"))?)?,
         cursor: it.cursor.as_ref().map(cursor).transpose()?,
     })
@@ -170,8 +182,33 @@ fn close(it: proto::Close) -> Close {
         proto::CloseCode::Shutdown => CloseCode::Shutdown,
         proto::CloseCode::Storage => CloseCode::Storage,
         proto::CloseCode::Replaced => CloseCode::Replaced,
+        proto::CloseCode::Cloned => CloseCode::Cloned,
+        proto::CloseCode::Restarted => CloseCode::Restarted,
     };
-    Close { code, message: bounded(it.message), retry_after_ms: it.retry_after_ms }
+    let message = bounded(it.message);
+    Close { code, message, retry_after_ms: it.retry_after_ms, incarnation: it.incarnation }
+}
+
+fn summary(it: &proto::Summary) -> Result<Summary, DecodeError> {
+    let (items, rest) = it.items.as_chunks::<DIGEST_BYTES>();
+    let is_list = rest.is_empty() && items.len() <= SUMMARY_ITEMS_MAX && items.is_sorted_by(|a, b| a < b);
+    match (items, it.count) {
+        _ if !is_list => Err(field("summary.items")),
+        (items, 0) => Ok(Summary::Listed(items.iter().map(FrontierDigest::from_bytes).collect())),
+        ([], count) => Ok(Summary::Counted(count)),
+        _ => Err(field("summary.count")),
+    }
+}
+
+fn want(it: &proto::Want) -> Result<Want, DecodeError> {
+    let wanted = |it: &proto::Wanted| {
+        let document = DocumentId::from_slice(&it.document).ok_or(field("wanted.document"))?;
+        let clock = Clock::from_bytes(&it.clock).ok_or(field("wanted.clock"))?;
+        // SQLite's integers have 63 bits; no actor gets there.
+        let fits = clock.len() <= WANTED_ACTORS_MAX && clock.iter().all(|(_, seq)| seq <= i64::MAX as u64);
+        if fits { Ok(Wanted { document, clock }) } else { Err(field("wanted.clock")) }
+    };
+    Ok(Want { documents: it.documents.iter().map(wanted).collect::<Result<_, _>>()?, more: it.more })
 }
 
 /// A text of a peer's, for logs and tables: cut, and without control characters.

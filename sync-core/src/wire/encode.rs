@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
-use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse};
+use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Summary, Want};
 use crate::document::DocumentKey;
 use crate::id::NodeId;
 use crate::position::Position;
@@ -15,6 +15,9 @@ pub(super) fn encode(message: &Message, sender: NodeId) -> Vec<u8> {
         Message::Acknowledge(through) => Body::Acknowledge(proto::Acknowledge { through: Some(cursor(*through)) }),
         Message::Refuse(it) => Body::Refuse(refuse(it)),
         Message::Close(it) => Body::Close(close(it)),
+        Message::Summary(it) => Body::Summary(summary(it)),
+        Message::Want(it) => Body::Want(want(it)),
+        Message::Reconcile(it) => Body::Reconcile(proto::Reconcile { message: it.message.clone(), answer: it.answer }),
     };
     proto::Frame { body: Some(body) }.encode_to_vec()
 }
@@ -28,7 +31,8 @@ fn hello(it: &Hello) -> proto::Hello {
         version_min: it.version_min,
         version_max: it.version_max,
         store: it.store.0.to_vec(),
-        incarnation: it.incarnation,
+        incarnation: it.incarnation.number,
+        nonce: it.incarnation.nonce.0.to_vec(),
         head: Some(cursor(it.head)),
         cursor: it.cursor.map(cursor),
     }
@@ -98,6 +102,30 @@ fn close(it: &Close) -> proto::Close {
         CloseCode::Shutdown => proto::CloseCode::Shutdown,
         CloseCode::Storage => proto::CloseCode::Storage,
         CloseCode::Replaced => proto::CloseCode::Replaced,
+        CloseCode::Cloned => proto::CloseCode::Cloned,
+        CloseCode::Restarted => proto::CloseCode::Restarted,
     };
-    proto::Close { code: code.into(), message: it.message.clone(), retry_after_ms: it.retry_after_ms }
+    proto::Close {
+        code: code.into(),
+        message: it.message.clone(),
+        retry_after_ms: it.retry_after_ms,
+        incarnation: it.incarnation,
+    }
+}
+
+fn summary(it: &Summary) -> proto::Summary {
+    match it {
+        Summary::Listed(items) => {
+            proto::Summary { items: items.iter().flat_map(|item| item.to_bytes()).collect(), count: 0 }
+        }
+        Summary::Counted(count) => proto::Summary { items: Vec::new(), count: *count },
+    }
+}
+
+fn want(it: &Want) -> proto::Want {
+    let wanted = it
+        .documents
+        .iter()
+        .map(|wanted| proto::Wanted { document: wanted.document.0.to_vec(), clock: wanted.clock.to_bytes() });
+    proto::Want { documents: wanted.collect(), more: it.more }
 }

@@ -63,7 +63,7 @@ impl Door {
             version_min: VERSION_MIN,
             version_max: VERSION_MAX,
             store: StoreId([1; 16]),
-            incarnation: 1,
+            incarnation: sync_core::id::Incarnation { number: 1, nonce: sync_core::id::Nonce([6; 8]) },
             head: Position { number: 0, chain: Chain([0; 16]) },
             cursor: None,
         }
