@@ -5,6 +5,7 @@ pub mod actuator;
 pub mod agent;
 pub mod cli;
 mod goal;
+pub mod hubs;
 pub mod join;
 pub mod reconcile;
 pub mod run;

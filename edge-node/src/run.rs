@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::actuator::{Actuator, Directory, TargetSpec};
 use crate::agent;
+use crate::hubs::{Rounds, candidates};
 
 /// Where the hub's address is kept in the replica's local values.
 pub(crate) const HUB: &str = "edge.hub";
@@ -52,6 +53,9 @@ pub(crate) struct LinkRecord {
     pub(crate) reason: String,
     /// Since when, in seconds since 1970.
     pub(crate) since: Option<u64>,
+    /// The address of the hub at the other end.
+    #[serde(default)]
+    pub(crate) hub: Option<String>,
 }
 
 /// Why an agent stopped.
@@ -198,14 +202,22 @@ fn log(result: &agent::PassResult) {
     }
 }
 
-/// Keeps a link to the hub: dials, drives, waits, dials again.
-async fn keep_link(handle: ReplicaHandle, address: String, settings: Settings, mut stop: watch::Receiver<bool>) {
+/// Keeps a link to a hub: dials the home first and the others in turn, drives, waits, dials again.
+async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings, mut stop: watch::Receiver<bool>) {
     let mut dialer = Dialer::default();
+    let mut rounds = Rounds::default();
     let mut entropy = SystemEntropy::new();
+    // The longest wait that a hub of this round asked for.
+    let mut asked = None;
     loop {
+        let roster = handle.call(|replica, _| replica.roster()).await;
+        let addresses = candidates(&joined_at, &roster.ok().and_then(Result::ok).unwrap_or_default());
+        let Some(address) = addresses.get(rounds.place(addresses.len())) else { return };
+        let patience = rounds.patience(addresses.len(), settings.handshake_timeout);
+        let dialling = Settings { handshake_timeout: patience, ..settings };
         let mut events = handle.subscribe();
         let dialled = tokio::select! {
-            dialled = dial_once(&handle, &address, &settings) => dialled,
+            dialled = dial_once(&handle, address, &dialling) => dialled,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let end = match dialled {
@@ -220,17 +232,24 @@ async fn keep_link(handle: ReplicaHandle, address: String, settings: Settings, m
             }
             Err(reason) => LinkEnd { reason, retry_after: None, revoked: false, restarted: false },
         };
-        if saw_live(&mut events) || end.restarted {
+        let was_live = saw_live(&mut events) || end.restarted;
+        if was_live {
             dialer.handle_live();
+            rounds.handle_live();
         }
         if end.revoked {
             tracing::error!("this node was revoked; it will not dial again");
             return;
         }
+        asked = asked.max(end.retry_after);
+        if !was_live && rounds.handle_failure(addresses.len()) {
+            tracing::info!(hub = %address, reason = %end.reason, "no link; the next hub is tried");
+            continue;
+        }
         let now = handle.clock().now();
-        let again = dialer.handle_down(now, end.retry_after, &mut entropy);
-        tracing::info!(reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
-        record_link(&handle, false, end.reason).await;
+        let again = dialer.handle_down(now, asked.take(), &mut entropy);
+        tracing::info!(hub = %address, reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
+        record_link(&handle, false, end.reason, None).await;
         tokio::select! {
             () = tokio::time::sleep_until(handle.clock().deadline(again)) => {}
             _ = stop.wait_for(|stop| *stop) => return,
@@ -252,11 +271,11 @@ fn saw_live(events: &mut broadcast::Receiver<Event>) -> bool {
 async fn dial_once(handle: &ReplicaHandle, address: &str, settings: &Settings) -> Result<Link, String> {
     let addresses = resolve(address).await.map_err(|error| error.to_string())?;
     let mut reason = format!("{address} has no address");
-    for address in addresses {
-        match dial(address, handle.identity(), settings).await {
+    for resolved in addresses {
+        match dial(resolved, handle.identity(), settings).await {
             Ok(link) => {
-                tracing::info!(%address, hub = %link.peer.id().short(), "link up");
-                record_link(handle, true, String::new()).await;
+                tracing::info!(address = %resolved, hub = %link.peer.id().short(), "link up");
+                record_link(handle, true, String::new(), Some(address.to_owned())).await;
                 return Ok(link);
             }
             Err(error) => reason = error.to_string(),
@@ -265,13 +284,13 @@ async fn dial_once(handle: &ReplicaHandle, address: &str, settings: &Settings) -
     Err(reason)
 }
 
-async fn record_link(handle: &ReplicaHandle, is_up: bool, reason: String) {
+async fn record_link(handle: &ReplicaHandle, is_up: bool, reason: String, hub: Option<String>) {
     let record = handle.call(move |replica, now| {
         let before: Option<LinkRecord> = replica.inspect(|tx| tx.local(LINK))?;
-        if before.is_some_and(|before| before.is_up == is_up && before.reason == reason) {
+        if before.is_some_and(|before| (before.is_up, &before.reason, &before.hub) == (is_up, &reason, &hub)) {
             return Ok(());
         }
-        replica.edit(now, |edit| edit.tx().set_local(LINK, &LinkRecord { is_up, reason, since: now.wall.0 }))
+        replica.edit(now, |edit| edit.tx().set_local(LINK, &LinkRecord { is_up, reason, since: now.wall.0, hub }))
     });
     if let Ok(Err(error)) = record.await.map(|result: Result<(), StoreError>| result) {
         tracing::warn!(%error, "the state of the link could not be written down");

@@ -23,7 +23,7 @@ pub struct Status {
     pub node: NodeId,
     /// Whether an agent runs on this data folder.
     pub running: bool,
-    /// The hub's address.
+    /// The address of the hub that it is linked with; while there is no link, of the one that it joined.
     pub hub: Option<String>,
     /// Whether there is a link to the hub.
     pub link_up: bool,
@@ -91,7 +91,10 @@ pub fn status(folder: &Path, now: Option<u64>) -> Result<Status, StatusError> {
         name: tx.local(NAME)?,
         node,
         running,
-        hub: tx.local::<HubAddress>(HUB)?.map(|hub| hub.address),
+        hub: match link.as_ref().and_then(|link| link.hub.clone()).filter(|_| link_up) {
+            Some(address) => Some(address),
+            None => tx.local::<HubAddress>(HUB)?.map(|hub| hub.address),
+        },
         link_up,
         link_message: link.map(|link| link.reason).unwrap_or_default(),
         link_age_seconds: now.zip(since).map(|(now, since)| now.saturating_sub(since)),

@@ -1,6 +1,8 @@
 //! Answers admin commands from the replica. Runs on the replica's thread, so that a command sees one state of the fleet.
 
 mod assign;
+mod conflicts;
+mod fleet;
 mod layers;
 mod nodes;
 
@@ -9,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use sync_core::document::DocumentKey;
 use sync_core::id::Name;
-use sync_core::identity::Token;
+use sync_core::identity::{Role, Token};
 use sync_core::replica::{Now, Replica, View, WriteError};
 use sync_core::state::desired::{DEFAULT_RELEASE, ReleaseState, from_state};
 use sync_core::store::{StoreError, TokenRow, Tx};
@@ -18,6 +20,7 @@ use sync_core::transport::SystemEntropy;
 use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminReply, CreatedToken, HubStatus, Labels, Past};
 
 pub(crate) use assign::first_assignment;
+pub(crate) use fleet::{NAMED_PEERS, NamedPeer, check_address};
 
 /// What answers need to know of the process.
 #[derive(Debug, Clone)]
@@ -57,27 +60,23 @@ pub fn answer(
         AdminCommand::ListNodes => nodes::list(replica, now).map(AdminReply::Nodes),
         AdminCommand::ShowNode { name } => nodes::show(replica, now, &name).map(AdminReply::Node),
         AdminCommand::Status => status(replica, now, context).map(AdminReply::Status),
+        AdminCommand::Fleet(command) => fleet::answer(replica, now, command).map(AdminReply::Fleet),
     }
 }
 
 fn create_token(replica: &mut Replica, now: Now, ttl_seconds: u64, labels: Labels) -> Result<CreatedToken, AdminError> {
-    let Some(wall) = now.wall.0 else {
-        return Err(AdminError::new(
-            AdminErrorKind::Conflict,
-            "the hub does not know the time, so a token could not expire",
-            "set the machine's clock",
-        ));
-    };
     let (pin, hub) = (replica.identity().pin(), replica.identity().id());
     let token = Token::create(&mut SystemEntropy::new(), pin, &hub);
     let row = TokenRow {
         id: token.id,
         secret_hash: token.secret_hash(),
         labels: labels.clone(),
-        expires: wall.saturating_add(ttl_seconds),
+        expires: now.wall.0.unwrap_or(0).saturating_add(ttl_seconds),
         redeemed_by: None,
+        role: Role::Node,
+        authority: false,
     };
-    replica.edit(now, |edit| edit.tx().add_token(&row, wall).map_err(Failure::from)).map_err(AdminError::from)?;
+    fleet::add_token(replica, now, &row)?;
     Ok(CreatedToken { token: token.to_string(), expires_in_seconds: ttl_seconds, labels })
 }
 

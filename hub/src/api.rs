@@ -19,6 +19,7 @@ use crate::limits::{ADMIN_BODY_BYTES_MAX, ASSIGNED_LAYERS_MAX, TOKEN_TTL_SECONDS
 use crate::manifest::check_object;
 use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminHandler, AssignTarget, KeyedObject, Labels};
 
+mod fleet;
 mod socket;
 
 #[cfg(test)]
@@ -113,11 +114,12 @@ fn bounded_router(handler: AdminHandler, body_bytes_max: usize) -> Router {
         .route("/v1/nodes", get(async |State(handler)| answer(&handler, Ok(AdminCommand::ListNodes)).await))
         .route("/v1/nodes/{name}", get(show_node))
         .route("/v1/status", get(async |State(handler)| answer(&handler, Ok(AdminCommand::Status)).await))
+        .merge(fleet::routes())
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, invalid("this path does not take this method", ""))
         })
         .fallback(async || {
-            let hint = "paths are /v1/status, tokens, layers, releases, assignments, nodes";
+            let hint = "paths are /v1/status, tokens, layers, releases, assignments, nodes, peers, homes, conflicts";
             refuse(StatusCode::NOT_FOUND, AdminError::new(AdminErrorKind::NotFound, "no such path", hint))
         })
         .layer(DefaultBodyLimit::max(body_bytes_max))

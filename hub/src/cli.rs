@@ -15,13 +15,16 @@ use sync_core::transport::Settings;
 
 use crate::api::{AssignRequest, LayerRequest, ReleaseRequest, TokenRequest};
 use crate::client::{AdminClient, ClientError};
+use crate::founding::FoundingError;
 use crate::limits::ASSIGNED_LAYERS_MAX;
 use crate::manifest::{ManifestError, read_path, read_stream};
 use crate::print;
 use crate::run::{ServeConfig, ServeError};
 use crate::service::AssignTarget;
+use crate::service::fleet::{ConfirmRequest, HubTokenRequest, NodeRequest, RenameRequest};
 
 mod arguments;
+mod fleet;
 pub mod label;
 
 #[cfg(test)]
@@ -42,6 +45,9 @@ pub enum CliError {
     /// The hub could not be asked, or refused.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// No hub was made.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
     /// The hub stopped.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -113,12 +119,20 @@ async fn execute(arguments: Arguments, witness: Witness, out: &mut dyn Write) ->
     }
     let mut printer = Printer { out, output };
     match command {
-        Command::Serve { data, listen, idle_timeout } => {
+        Command::Serve { data, listen, advertise, idle_timeout } => {
             let settings = Settings { idle_timeout, ..Settings::default() };
-            let config = ServeConfig { data_folder: data.folder()?, listen, settings };
+            let config = ServeConfig { data_folder: data.folder()?, listen, advertise, settings };
             return Ok(crate::run::serve(config, witness).await?);
         }
-        Command::Token { command: TokenCommand::Create { data, ttl, labels } } => {
+        Command::Init(init) => return fleet::make(init, printer).await,
+        Command::Peer { command } => return fleet::peer(command, printer).await,
+        Command::Home { command } => return fleet::home(command, printer).await,
+        Command::Conflict { command } => return fleet::conflict(command, printer).await,
+        Command::Token { command: TokenCommand::Create { data, ttl, hub: true, with_authority, labels: _ } } => {
+            let request = HubTokenRequest { ttl_seconds: ttl, with_authority };
+            printer.print(&AdminClient::new(&data.folder()?).create_hub_token(&request).await?, print::token)
+        }
+        Command::Token { command: TokenCommand::Create { data, ttl, labels, .. } } => {
             let labels = label::collect_labels(&labels).map_err(wrong_use)?;
             let token =
                 AdminClient::new(&data.folder()?).create_token(&TokenRequest { ttl_seconds: ttl, labels }).await?;
@@ -140,12 +154,29 @@ async fn execute(arguments: Arguments, witness: Witness, out: &mut dyn Write) ->
             printer.print(&assigned, print::assigned)
         }
         Command::Nodes { data } => printer.print(&AdminClient::new(&data.folder()?).list_nodes().await?, print::nodes),
-        Command::Node { command: NodeCommand::Show { name, data } } => {
-            printer.print(&AdminClient::new(&data.folder()?).show_node(&name).await?, print::node)
-        }
+        Command::Node { command } => return node(command, printer).await,
         Command::Status { data } => printer.print(&AdminClient::new(&data.folder()?).status().await?, print::status),
     }
     .map_err(CliError::Print)
+}
+
+async fn node(command: NodeCommand, mut printer: Printer<'_>) -> Result<(), CliError> {
+    let changed = match command {
+        NodeCommand::Show { name, data } => {
+            let detail = AdminClient::new(&data.folder()?).show_node(&name).await?;
+            return printer.print(&detail, print::node).map_err(CliError::Print);
+        }
+        NodeCommand::Revoke { name, data } => {
+            AdminClient::new(&data.folder()?).revoke_node(&NodeRequest { name }).await?
+        }
+        NodeCommand::Confirm { name, all: _, data } => {
+            AdminClient::new(&data.folder()?).confirm_nodes(&ConfirmRequest { name }).await?
+        }
+        NodeCommand::Rename { name, to, data } => {
+            AdminClient::new(&data.folder()?).rename_node(&RenameRequest { name, to }).await?
+        }
+    };
+    printer.print(&changed, print::fleet::changed_nodes).map_err(CliError::Print)
 }
 
 async fn layer(command: LayerCommand, mut printer: Printer<'_>) -> Result<(), CliError> {

@@ -21,6 +21,8 @@ use crate::service::{
     NodeList, Released,
 };
 
+mod fleet;
+
 /// Why a call to a hub failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,13 +1,18 @@
-//! Enrolment: a token and a key become a certificate, a peer and a first assignment, in one transaction.
+//! Enrolment: a token and a key become a certificate, a peer and a first assignment, or a hub of the roster, in one
+//! transaction.
 
-use sync_core::id::Name;
+use sync_core::id::{Name, NodeId};
 use sync_core::identity::certificate::Role;
-use sync_core::identity::{CertificateAuthority, CertificateChain, JoinRefusal, JoinReply, JoinRequest, SigningKey};
+use sync_core::identity::{
+    CertificateAuthority, CertificateChain, HandedAuthority, JoinRefusal, JoinReply, JoinRequest, SigningKey,
+};
+use sync_core::limits::HUBS_MAX;
 use sync_core::replica::{Edit, Now, Replica, WriteError};
-use sync_core::store::{Authority, Redemption, StoreError, chain_origin};
+use sync_core::state::roster::HubEntry;
+use sync_core::store::{Authority, Redemption, StoreError, TokenRow, chain_origin};
 use sync_core::transport::SystemEntropy;
 
-use crate::admin::first_assignment;
+use crate::admin::{check_address, first_assignment};
 
 /// Answers a request whose signature was checked.
 pub(crate) fn enrol(replica: &mut Replica, now: Now, request: &JoinRequest) -> JoinReply {
@@ -56,6 +61,19 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
         Redemption::Used => return refuse(JoinRefusal::AlreadyUsed, ""),
         Redemption::Valid(token) => token,
     };
+    if (token.role == Role::Hub) != request.as_hub.is_some() {
+        let message = match token.role {
+            Role::Hub => "this token is for another hub: `archipel-hub init --join`",
+            Role::Node => "this token is for a node; make one with `archipel-hub token create --hub`",
+        };
+        return refuse(JoinRefusal::BadRequest, message);
+    }
+    if edit.tx().authority()?.is_none() {
+        return refuse(JoinRefusal::NoAuthority, "");
+    }
+    if let Some(address) = &request.as_hub {
+        return redeem_as_hub(edit, request, &token, address.as_deref());
+    }
     let known = edit.tx().peer(node)?;
     let named = edit.tx().peer_by_name(request.name.as_str())?;
     if named.is_some_and(|other| other.node != node) {
@@ -70,7 +88,7 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
         return refuse(JoinRefusal::BadRequest, &format!("this node is enrolled as `{name}`; join with that name"));
     }
     let is_new = name.is_none();
-    let chain = match issue(edit, request) {
+    let chain = match issue(edit, request, Role::Node) {
         Ok(chain) => chain,
         Err(message) => return refuse(JoinRefusal::BadRequest, &message),
     };
@@ -84,16 +102,67 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
     }
     if is_new {
         edit.tx().redeem_token(token.id, node)?;
-        first_assignment(edit, node, request.name.clone(), token.labels).map_err(EnrolError::Write)?;
+        first_assignment(edit, request.key, request.name.clone(), token.labels).map_err(EnrolError::Write)?;
     }
-    Ok(JoinReply::Accepted { chain })
+    keep_certificate(edit, node, &chain)?;
+    Ok(JoinReply::Accepted { chain, authority: None })
 }
 
-fn issue(edit: &Edit<'_>, request: &JoinRequest) -> Result<CertificateChain, String> {
+/// Lets another hub in: its certificate, its line in the roster, and the authority when the token says so.
+fn redeem_as_hub(
+    edit: &mut Edit<'_>,
+    request: &JoinRequest,
+    token: &TokenRow,
+    address: Option<&str>,
+) -> Result<JoinReply, EnrolError> {
+    let refuse = |message: &str| Err(EnrolError::Refused(Box::new(refused(JoinRefusal::BadRequest, message))));
+    let hub = request.key.node_id();
+    if let Some(Err(message)) = address.map(check_address) {
+        return refuse(&message);
+    }
+    let mut roster = edit.roster()?;
+    if roster.hub_named(&request.name).is_some_and(|(id, _)| id != hub) {
+        return Err(EnrolError::Refused(Box::new(refused(JoinRefusal::NameTaken, "a hub has it"))));
+    }
+    if roster.revoked.contains_key(&hub) {
+        return refuse("this hub was revoked; join with a new data folder");
+    }
+    if !roster.hubs.contains_key(&hub) && roster.hubs.len() >= HUBS_MAX {
+        return refuse(&format!("the fleet has {HUBS_MAX} hubs already"));
+    }
+    let chain = match issue(edit, request, Role::Hub) {
+        Ok(chain) => chain,
+        Err(message) => return refuse(&message),
+    };
+    if edit.tx().peer(hub)?.is_none() {
+        let store = edit.tx().identity()?.ok_or(StoreError::Corrupt { place: "store" })?;
+        let origin = chain_origin(store.store, store.incarnation, hub);
+        edit.tx().add_peer(&request.key, Role::Hub, None, origin)?;
+    }
+    edit.tx().redeem_token(token.id, hub)?;
+    keep_certificate(edit, hub, &chain)?;
+    let addresses = address.map(str::to_owned).into_iter().collect();
+    let entry = HubEntry { name: request.name.clone(), addresses, authority: token.authority };
+    roster.hubs.entry(hub).or_insert(entry);
+    edit.write_roster(&roster).map_err(EnrolError::Write)?;
+    let stored = if token.authority { edit.tx().authority()? } else { None };
+    let authority = stored.and_then(|stored| {
+        let fleet = Name::new(&stored.fleet).ok()?;
+        Some(HandedAuthority { seed: stored.seed, fleet })
+    });
+    Ok(JoinReply::Accepted { chain, authority })
+}
+
+/// Who was let in may be vouched for before it ever links.
+fn keep_certificate(edit: &Edit<'_>, member: NodeId, chain: &CertificateChain) -> Result<(), StoreError> {
+    chain.first().map_or(Ok(()), |certificate| edit.tx().set_certificate(member, certificate))
+}
+
+fn issue(edit: &Edit<'_>, request: &JoinRequest, role: Role) -> Result<CertificateChain, String> {
     let authority = edit.tx().authority().map_err(|error| error.to_string())?;
     let authority = authority.ok_or("this hub does not hold the fleet's authority")?;
     let authority = open_authority(&authority)?;
-    authority.issue_chain(&mut SystemEntropy::new(), &request.key, Role::Node).map_err(|error| error.to_string())
+    authority.issue_chain(&mut SystemEntropy::new(), &request.key, role).map_err(|error| error.to_string())
 }
 
 /// The authority of its stored form.

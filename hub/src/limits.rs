@@ -59,3 +59,9 @@ pub const ASSIGNED_LAYERS_MAX: usize = 32;
 
 /// Join requests that are served at one time; the next ones try again.
 pub const JOINS_AT_ONCE_MAX: usize = 64;
+
+/// How often a hub looks for other hubs that were named by hand since.
+pub const PEERS_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the second of two hubs that know each other's address waits before it dials: the first needs a round trip.
+pub const SECOND_DIALER_WAIT: Duration = Duration::from_secs(3);

@@ -6,10 +6,11 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::service::{
-    AppliedLayer, Assigned, CreatedToken, DeletedLayer, Health, HubStatus, Labels, LayerDetail, LayerList,
+    AppliedLayer, Assigned, CreatedToken, DeletedLayer, Enrolment, Health, HubStatus, Labels, LayerDetail, LayerList,
     LayerVersion, Link, NodeDetail, NodeList, NodeSummary, NodeVersion, Past, Released,
 };
 
+pub mod fleet;
 mod yaml;
 
 #[cfg(test)]
@@ -79,6 +80,10 @@ pub fn layer(detail: &LayerDetail) -> String {
     for object in &detail.objects {
         push_line(&mut text, &format!("  {}", one_line(&object.key)));
     }
+    for conflict in &detail.conflicts {
+        push_line(&mut text, &format!("in conflict: {}", one_line(&conflict.path)));
+        text.push_str(&fleet::values(conflict));
+    }
     text
 }
 
@@ -131,7 +136,7 @@ pub fn nodes(list: &NodeList) -> String {
     let rows = list.nodes.iter().map(|node| {
         vec![
             node.name.to_string(),
-            link_and_copies(node),
+            link_of(node),
             age(node.last_contact_seconds_ago),
             version(node.desired.as_ref()),
             version(node.applied.as_ref()),
@@ -151,7 +156,7 @@ pub fn node(detail: &NodeDetail) -> String {
         ["node".to_owned(), node.name.to_string()],
         ["id".to_owned(), one_line(&node.id)],
         ["labels".to_owned(), labels(&node.labels)],
-        ["link".to_owned(), format!("{}, last contact {}", link(node.link), age(node.last_contact_seconds_ago))],
+        ["link".to_owned(), format!("{}, last contact {}", link_of(node), age(node.last_contact_seconds_ago))],
         ["desired".to_owned(), version_in_full(node.desired.as_ref(), "no assignment")],
         ["applied".to_owned(), version_in_full(node.applied.as_ref(), "nothing reported")],
         ["applied at".to_owned(), age(node.applied_age_seconds)],
@@ -223,13 +228,6 @@ fn past(past: &Past) -> Option<[String; 2]> {
     (!is_quiet).then(|| ["past".to_owned(), text])
 }
 
-fn link_and_copies(node: &NodeSummary) -> String {
-    match node.past.clone_count {
-        0 => link(node.link).to_owned(),
-        count => format!("{}, copy refused {count} times", link(node.link)),
-    }
-}
-
 /// An age: `3s ago`, `5m ago`, `2h ago`, `4d ago`; `never`.
 #[must_use]
 pub fn age(seconds: Option<u64>) -> String {
@@ -257,6 +255,20 @@ fn size(bytes: u64) -> String {
         Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
         None => format!("{bytes} B"),
     }
+}
+
+/// The link, and what keeps a node from being a member like others.
+fn link_of(node: &NodeSummary) -> String {
+    let mut text = link(node.link).to_owned();
+    text.push_str(match node.enrolment {
+        Enrolment::Enrolled => "",
+        Enrolment::Staged => ", staged",
+        Enrolment::Revoked => ", revoked",
+    });
+    if node.past.clone_count > 0 {
+        text.push_str(&format!(", copy refused {} times", node.past.clone_count));
+    }
+    text
 }
 
 fn link(link: Link) -> &'static str {

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sync_core::env::Witness;
-use sync_core::id::Name;
 use sync_core::identity::certificate::Role;
-use sync_core::identity::{CertificateAuthority, JoinRefusal, JoinReply, SigningKey};
+use sync_core::identity::{JoinRefusal, JoinReply};
 use sync_core::limits::GOODBYE_WAIT;
-use sync_core::replica::{InitError, Replica, ReplicaError};
-use sync_core::store::{Authority, OpenError, Store, StoreError};
+use sync_core::replica::{Replica, ReplicaError};
+use sync_core::store::{OpenError, Store, StoreError};
 use sync_core::transport::{
     Clock, CloseCode, Endpoint, Incoming, JoinConnection, ListenError, ReplicaHandle, RequestError, Settings, Stopped,
     SystemEntropy,
@@ -22,7 +21,9 @@ use tokio::time::timeout;
 use crate::admin::{self, Context};
 use crate::api::{SocketError, bind_socket};
 use crate::enrol::enrol;
+use crate::founding::{FoundingError, found_fleet};
 use crate::limits::JOINS_AT_ONCE_MAX;
+use crate::peers;
 use crate::service::{AdminError, AdminErrorKind, AdminHandler};
 
 /// What a hub is started with.
@@ -32,6 +33,8 @@ pub struct ServeConfig {
     pub data_folder: PathBuf,
     /// The UDP address where nodes reach it.
     pub listen: SocketAddr,
+    /// `HOST:PORT` where others reach it, for the roster. Empty: what the roster says stays.
+    pub advertise: Vec<String>,
     /// How long a silent link counts as alive, and the like.
     pub settings: Settings,
 }
@@ -49,15 +52,12 @@ pub enum ServeError {
     /// The stored identity cannot be used. The data folder is as it was.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
-    /// The new identity could not be stored. The data folder is as it was.
+    /// A new data folder could not be made a hub's. It is as it was.
     #[error(transparent)]
-    Init(#[from] InitError),
+    Founding(#[from] FoundingError),
     /// The data folder belongs to a node.
     #[error("{0} holds a node's data; give the hub a folder of its own")]
     NotAHub(PathBuf),
-    /// The fleet's authority could not be made. A defect of this program.
-    #[error("the fleet's certificate authority could not be made: {0}")]
-    Authority(String),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -90,6 +90,8 @@ pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeErr
     let mut admin = tokio::spawn(crate::api::serve(socket, handler(handle.clone(), context), async move {
         let _ = stopped_api.wait_for(|stop| *stop).await;
     }));
+    let dialled = peers::dialled(config.settings);
+    let hubs = tokio::spawn(peers::keep_hub_links(handle.clone(), dialled, config.advertise, stopped.clone()));
     // Scripts wait for this line. When nobody can read it, nodes still can be served.
     let _unread = writeln!(std::io::stdout(), "listening on {address}");
     tracing::info!(%address, data = %config.data_folder.display(), "serving");
@@ -123,6 +125,7 @@ pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeErr
     let _ = stop.send(true);
     handle.stop().await;
     // Peers that are gone take no goodbye, and a reader that hangs takes no answer: neither keeps the hub from ending.
+    let _ = timeout(GOODBYE_WAIT, hubs).await;
     let _ = timeout(GOODBYE_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
     endpoint.close(CloseCode::SHUTTING_DOWN, "the hub stops");
     let _ = timeout(GOODBYE_WAIT, async { tokio::join!(endpoint.drained(), &mut admin) }).await;
@@ -185,30 +188,11 @@ fn open(config: &ServeConfig, witness: Witness) -> Result<Replica, ServeError> {
             return Err(ServeError::NotAHub(config.data_folder.clone()));
         }
         Some(_) => {}
-        None => found_fleet(&mut store, &mut entropy)?,
+        None => {
+            found_fleet(&mut store, &mut entropy, None)?;
+        }
     }
     Ok(Replica::open(store, &mut entropy, witness)?)
-}
-
-/// A new data folder founds a fleet: an authority, and this hub as its first member. The authority is stored first, so a
-/// process that dies in between goes on from it.
-fn found_fleet(store: &mut Store, entropy: &mut SystemEntropy) -> Result<(), ServeError> {
-    let made = |error: String| ServeError::Authority(error);
-    let stored = store.begin_read()?.authority()?;
-    let authority = match stored {
-        Some(stored) => crate::enrol::open_authority(&stored).map_err(made)?,
-        None => {
-            let fleet = Name::new("fleet").map_err(|error| made(error.to_string()))?;
-            let authority = CertificateAuthority::create(entropy, fleet).map_err(|error| made(error.to_string()))?;
-            let tx = store.begin()?;
-            tx.set_authority(&Authority { seed: *authority.key().seed(), fleet: authority.fleet().to_string() })?;
-            tx.commit()?;
-            authority
-        }
-    };
-    let key = SigningKey::generate(entropy);
-    let identity = authority.identity(entropy, key, Role::Hub).map_err(|error| made(error.to_string()))?;
-    Ok(Replica::init(store, &identity, entropy)?)
 }
 
 fn handler(handle: ReplicaHandle, context: Context) -> AdminHandler {

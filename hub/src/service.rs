@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sync_core::id::Name;
 
+pub mod fleet;
+
 /// Labels of a token, a node or a selector.
 pub type Labels = BTreeMap<String, String>;
 
@@ -68,6 +70,8 @@ pub enum AdminCommand {
     },
     /// Answered by [`AdminReply::Status`].
     Status,
+    /// About hubs, homes, conflicts and enrolment. Answered by [`AdminReply::Fleet`].
+    Fleet(fleet::FleetCommand),
 }
 
 /// Which nodes an assignment is for.
@@ -113,6 +117,8 @@ pub enum AdminReply {
     Node(NodeDetail),
     /// To [`AdminCommand::Status`].
     Status(HubStatus),
+    /// To [`AdminCommand::Fleet`].
+    Fleet(fleet::FleetReply),
 }
 
 /// A new token.
@@ -189,6 +195,9 @@ pub struct LayerDetail {
     pub layer: LayerSummary,
     /// Sorted by key.
     pub objects: Vec<KeyedObject>,
+    /// Fields in which hubs disagree.
+    #[serde(default)]
+    pub conflicts: Vec<fleet::ConflictEntry>,
 }
 
 /// A layer that is gone.
@@ -270,6 +279,9 @@ pub struct NodeSummary {
     /// What is known of copies of its data folder.
     #[serde(default)]
     pub past: Past,
+    /// Whether it is a member of the fleet here.
+    #[serde(default)]
+    pub enrolment: Enrolment,
 }
 
 /// What became known of copies of a data folder: it was set back to an older one, or runs twice.
@@ -281,6 +293,19 @@ pub struct Past {
     pub fork_count: u64,
     /// How often a second copy was refused.
     pub clone_count: u64,
+}
+
+/// Whether a node is a member of the fleet, as far as the hub knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enrolment {
+    /// It is.
+    #[default]
+    Enrolled,
+    /// It has a valid certificate, and no hub has said here that it is enrolled: it is sent the roster and nothing else.
+    Staged,
+    /// It was, and that was taken back.
+    Revoked,
 }
 
 /// A node's link.

@@ -10,7 +10,7 @@ pub mod token;
 
 pub use authority::CertificateAuthority;
 pub use certificate::{CaPin, Certified, PeerRefusal, Role, VerifiedPeer};
-pub use enrolment::{JoinRefusal, JoinReply, JoinRequest};
+pub use enrolment::{HandedAuthority, JoinRefusal, JoinReply, JoinRequest};
 pub use key::{PublicKey, Signature, SigningKey};
 pub use owned::{Identity, IdentityError};
 pub use token::{Token, TokenError};

@@ -200,6 +200,21 @@ pub const WANTED_ACTORS_MAX: usize = CHANGE_ACTORS_MAX;
 /// takes one of the two away, and an hour later the one that is left is served.
 pub const CLONED_WAIT_SECONDS: u32 = 3_600;
 
+/// Certificates that one frontier carries: its author's and those of hubs whose changes lie below it.
+pub const CERTIFICATES_CARRIED_MAX: usize = 64;
+
+/// Hubs of one fleet. Each links to each, so more would be a mesh of thousands of links; fleets have two to five.
+pub const HUBS_MAX: usize = 64;
+
+/// Addresses of one hub: names and literals, inside and outside a site.
+pub const HUB_ADDRESSES_MAX: usize = 8;
+
+/// Bytes of one address: a DNS name (253) and a port.
+pub const ADDRESS_BYTES_MAX: usize = 260;
+
+/// Members that the roster names as revoked. Each takes some 300 bytes on every member, and the roster is one document.
+pub const REVOKED_MAX: usize = 8_192;
+
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);

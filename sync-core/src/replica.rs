@@ -5,6 +5,9 @@
 //! before it was put there (invariants 1 and 2).
 
 mod admit;
+mod believed;
+mod certificates;
+pub mod conflicts;
 mod delta;
 mod desired;
 mod edit;
@@ -12,15 +15,17 @@ mod exchange;
 pub mod in_process;
 mod incarnation;
 mod meet;
+mod members;
 mod open;
 mod reconcile;
+pub mod roster;
 mod scope;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::document::{ActorBytes, DocumentKey};
+use crate::document::{ActorBytes, Clock, DocumentKey};
 use crate::env::{CrashPoint, Instant, WallTime, Witness};
 use crate::id::{Chain, Incarnation, LinkId, NodeId, StoreId};
 use crate::identity::{Identity, Role, VerifiedPeer};
@@ -108,10 +113,14 @@ struct Link {
     session: Session,
     /// Frontiers that passed over this link, either way: the peer holds them, and they are not sent (again).
     passed: BTreeMap<DocumentRow, BTreeSet<LogSeq>>,
+    /// What a node said that it holds, by whichever way it came there.
+    believed: BTreeMap<DocumentRow, Clock>,
     /// Documents that were sent once more as a whole.
     sent_again: BTreeSet<DocumentRow>,
     /// What the peer said that it lacks of its feed.
     lacking: reconcile::Lacking,
+    /// Whose certificates the peer was shown over this link, or has.
+    shown: BTreeSet<NodeId>,
     /// It was noted that one side lost its past.
     diverged: bool,
     /// What passed since it was last written down.
@@ -228,18 +237,18 @@ impl Replica {
         for older in older {
             self.close_link(now, older, CloseCode::Replaced, "the same peer opened a newer link")?;
         }
-        let origin = self.origin(peer.id());
         let tx = self.store.begin()?;
-        let row = match tx.peer(peer.id())? {
-            Some(row) => row,
-            None => tx.add_peer(peer.key(), peer.role(), None, origin)?,
-        };
+        let row = members::add(&tx, peer.key(), peer.role())?;
         if row.revoked {
-            let close =
-                Close { code: CloseCode::Revoked, message: "revoked".to_owned(), retry_after_ms: 0, incarnation: 0 };
+            let message = roster::REVOKED.to_owned();
+            let close = Close { code: CloseCode::Revoked, message, retry_after_ms: 0, incarnation: 0 };
+            // Said in a frame: a connection's code may be overtaken by the end of its stream.
+            let frame = crate::wire::Message::Close(close.clone()).encode(self.identity.id());
+            self.outputs.push_back(Output::Transmit { link: id, frame, carries_changes: false });
             self.outputs.push_back(Output::Close { link: id, close });
             return Ok(());
         }
+        tx.set_certificate(peer.id(), peer.certificate())?;
         tx.drop_staged(&row)?;
         tx.commit()?;
         let row = self.bring_up_to_date(now, peer.id())?;
@@ -255,8 +264,10 @@ impl Replica {
             peer: peer.id(),
             session,
             passed: BTreeMap::new(),
+            believed: BTreeMap::new(),
             sent_again: BTreeSet::new(),
             lacking: reconcile::Lacking::default(),
+            shown: [self.identity.id(), peer.id()].into(),
             diverged: false,
             traffic,
         };

@@ -7,6 +7,7 @@ pub mod merge;
 pub mod natural_key;
 pub mod object;
 pub mod observed;
+pub mod roster;
 
 pub use compose::{ComposeError, Effective, LayerState, compose};
 pub use hash::ObjectHash;

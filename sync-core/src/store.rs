@@ -8,6 +8,7 @@ mod error;
 mod feed;
 mod local;
 mod log;
+mod members;
 mod migrations;
 mod owed;
 mod peers;

@@ -16,7 +16,7 @@ pub mod thread;
 
 pub use clock::Clock;
 pub use endpoint::{DialError, Endpoint, Incoming, ListenError, dial, dial_on};
-pub use enrol::{JoinConnection, JoinError, RequestError, join, join_on};
+pub use enrol::{JoinConnection, JoinError, RequestError, join, join_as_hub, join_on};
 pub use entropy::SystemEntropy;
 pub use link::{CloseCode, FrameReceiver, FrameSender, Link, LinkControl, LinkError, Traffic};
 pub use resolve::{ResolveError, resolve};

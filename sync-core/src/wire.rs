@@ -32,6 +32,10 @@ pub const VERSION_MAX: u32 = 1;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a frame is moved a few times and dropped; a box would cost every push an allocation"
+)]
 pub enum Message {
     /// The first frame of each side.
     Hello(Hello),
@@ -81,6 +85,10 @@ pub struct Push {
 
 /// The content of a [`Push`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a frame is moved a few times and dropped; a box would cost every push an allocation"
+)]
 pub enum PushEntry {
     /// Changes of one document.
     Delta(DeltaFrame),
@@ -140,6 +148,10 @@ pub enum Reason {
     TooLarge,
     /// A generation that is not known.
     Generation,
+    /// The author is revoked, and this is past what was taken of it before.
+    Revoked,
+    /// A certificate that came with the frontier is not of this fleet.
+    Certificate,
 }
 
 impl From<&Refusal> for Reason {
@@ -157,6 +169,8 @@ impl From<&Refusal> for Reason {
             Refusal::Poison { .. } => Self::Poison,
             Refusal::TooManyChanges | Refusal::TooManyBytes | Refusal::TooManyOperations => Self::TooLarge,
             Refusal::Generation { .. } => Self::Generation,
+            Refusal::Revoked { .. } => Self::Revoked,
+            Refusal::Certificate { .. } => Self::Certificate,
         }
     }
 }

@@ -97,7 +97,7 @@ impl Story {
         let mut numbers = Seeded(seed);
         let authority = CertificateAuthority::create(&mut numbers, Name::new("fleet").unwrap()).unwrap();
         let mut machines = [Role::Node, Role::Hub].map(|role| Machine::new(&authority, role, &mut numbers));
-        let (node, origin) = (machines[NODE].peer, chain_origin(machines[HUB].store_id(), 1, machines[NODE].peer.id()));
+        let (node, origin) = (machines[NODE].peer.clone(), chain_origin(machines[HUB].store_id(), 1, machines[NODE].peer.id()));
         let introduce = machines[HUB].call(|hub| {
             let add = |edit: &mut sync_core::replica::Edit<'_>| {
                 edit.tx().add_peer(node.key(), node.role(), None, origin).map(drop)
@@ -216,7 +216,7 @@ impl Story {
             if self.link != Some(link) {
                 return;
             }
-            let peer = self.machines[1 - who].peer;
+            let peer = self.machines[1 - who].peer.clone();
             let result = self.machines[who].call(|replica| replica.handle_link_up(NOW, link, &peer, is_dialer));
             if let Some(result) = self.settle(who, result) {
                 result.unwrap();

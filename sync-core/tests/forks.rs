@@ -377,6 +377,8 @@ fn open_tokens_of_a_hub_that_lost_its_past_are_void() {
         labels: Default::default(),
         expires: 1_000_000,
         redeemed_by,
+        role: sync_core::identity::Role::Node,
+        authority: false,
     };
     let edited: Result<(), StoreError> = fleet.at(hub).edit(now, |edit| {
         edit.tx().add_token(&token(1, None), 1_000)?;

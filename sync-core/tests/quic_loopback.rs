@@ -333,7 +333,7 @@ async fn a_node_joins_and_then_links() {
         assert_eq!(request.secret_hash(), token.secret_hash());
         assert!(request.names_hub(&hub.id()));
         let chain = fleet.issue_chain(&mut entropy, &request.key, Role::Node).unwrap();
-        connection.reply(&JoinReply::Accepted { chain }).await
+        connection.reply(&JoinReply::Accepted { chain, authority: None }).await
     };
     let settings = Settings::default();
     let (joined, answered) =
@@ -378,7 +378,7 @@ async fn every_refusal_reaches_the_node() {
 async fn a_chain_for_another_key_is_not_taken() {
     let fleet = fleet();
     let chain = member(&fleet, Role::Node).chain().to_vec();
-    let error = answered_with(&fleet, JoinReply::Accepted { chain }).await;
+    let error = answered_with(&fleet, JoinReply::Accepted { chain, authority: None }).await;
     assert!(matches!(error, JoinError::Chain(_)), "{error}");
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::json;
 use sync_core::env::WallTime;
 use sync_core::id::NodeId;
+use sync_core::identity::Role;
 use sync_core::limits::{QUARANTINE_BYTES_MAX, QUARANTINE_ENTRIES_MAX};
 use sync_core::replica::WriteError;
 use sync_core::store::{DATABASE_FILE, OpenError, Redemption, Store, TokenRow};
@@ -94,7 +95,15 @@ fn a_token_is_redeemed_by_one_node_in_its_time() {
     let mut store = Store::open_in_memory().unwrap();
     let tx = store.begin().unwrap();
     let labels = [("site".to_owned(), "7".to_owned())].into();
-    let token = TokenRow { id: [1; 8], secret_hash: [2; 32], labels, expires: 100, redeemed_by: None };
+    let token = TokenRow {
+        id: [1; 8],
+        secret_hash: [2; 32],
+        labels,
+        expires: 100,
+        redeemed_by: None,
+        role: Role::Node,
+        authority: false,
+    };
     tx.add_token(&token, 50).unwrap();
     let (first, second) = (NodeId([1; 32]), NodeId([2; 32]));
     let check = |id, secret, node, now| tx.check_token(id, secret, node, now).unwrap();
@@ -109,7 +118,15 @@ fn a_token_is_redeemed_by_one_node_in_its_time() {
     assert_eq!(check([1; 8], [9; 32], second, 60), Redemption::Unknown, "who lacks the secret learns nothing");
     let again = TokenRow { redeemed_by: Some(first), ..token };
     assert_eq!(check([1; 8], [2; 32], first, 101), Redemption::Valid(again), "its first answer may have been lost");
-    let other = TokenRow { id: [3; 8], secret_hash: [2; 32], labels: [].into(), expires: 200_000, redeemed_by: None };
+    let other = TokenRow {
+        id: [3; 8],
+        secret_hash: [2; 32],
+        labels: [].into(),
+        expires: 200_000,
+        redeemed_by: None,
+        role: Role::Node,
+        authority: false,
+    };
     tx.add_token(&other, 100 + 86_401).unwrap();
     assert_eq!(check([1; 8], [2; 32], first, 100 + 86_401), Redemption::Unknown, "forgotten a day after its end");
 }

@@ -35,6 +35,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
         frontier: signed.frontier().clone(),
         author: signed.author(),
         signature: *signed.signature(),
+        certificates: Vec::new(),
     };
     let delta =
         |frontier| PushEntry::Delta(DeltaFrame { key: base.clone(), generation: 0, changes: vec![1, 2, 3], frontier });
@@ -49,6 +50,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
     };
     let leave = PushEntry::Leave(DocumentKey::assignment(NodeId([4; 32])));
     let elsewhere = UnverifiedFrontier { author: NodeId([8; 32]), ..frontier.clone() };
+    let introduced = UnverifiedFrontier { certificates: vec![vec![6; 5], vec![7; 2]], ..elsewhere.clone() };
     let refuse = Refuse {
         document: base.id(),
         heads: Some(heads),
@@ -69,6 +71,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
         ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello })),
         ("push-delta", push(Some(delta(Some(frontier))), Some(place(3)), false)),
         ("push-delta-of-another", push(Some(delta(Some(elsewhere))), Some(place(3)), true)),
+        ("push-delta-with-certificates", push(Some(delta(Some(introduced))), Some(place(3)), true)),
         ("push-part", push(Some(delta(None)), None, true)),
         ("push-leave", push(Some(leave), Some(place(4)), false)),
         ("push-nothing", push(None, Some(place(5)), false)),
@@ -124,6 +127,7 @@ fn keys() -> impl Strategy<Value = DocumentKey> {
             name: String::new()
         }),
         Just(DocumentKey::placement()),
+        Just(DocumentKey::roster()),
     ]
 }
 
@@ -133,13 +137,16 @@ fn heads() -> impl Strategy<Value = Heads> {
 }
 
 fn deltas() -> impl Strategy<Value = DeltaFrame> {
-    let frontier = prop::option::of((0..=i64::MAX as u64, heads(), any::<[u8; 32]>(), any::<[u8; 32]>()));
+    let certificates = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..3);
+    let frontier = (0..=i64::MAX as u64, heads(), any::<[u8; 32]>(), any::<[u8; 32]>(), certificates);
+    let frontier = prop::option::of(frontier);
     let changes = prop::collection::vec(any::<u8>(), 0..300);
     (keys(), any::<u32>(), changes, frontier).prop_map(|(key, generation, changes, frontier)| {
-        let frontier = frontier.map(|(version, heads, author, half)| UnverifiedFrontier {
+        let frontier = frontier.map(|(version, heads, author, half, certificates)| UnverifiedFrontier {
             frontier: Frontier { document: key.id(), generation, version, heads },
             author: NodeId(author),
             signature: Signature([half, author].concat().try_into().unwrap()),
+            certificates,
         });
         DeltaFrame { key, generation, changes, frontier }
     })
@@ -162,6 +169,8 @@ fn messages() -> impl Strategy<Value = Message> {
         Reason::Poison,
         Reason::TooLarge,
         Reason::Generation,
+        Reason::Revoked,
+        Reason::Certificate,
     ];
     let codes = [
         CloseCode::Other,

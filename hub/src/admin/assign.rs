@@ -2,7 +2,7 @@
 
 use sync_core::document::DocumentKey;
 use sync_core::id::{Name, NodeId};
-use sync_core::identity::Role;
+use sync_core::identity::{PublicKey, Role};
 use sync_core::replica::{Edit, Now, Replica, WriteError, read};
 use sync_core::state::desired::{AssignmentState, PlacementState, from_state, to_state};
 
@@ -59,13 +59,20 @@ fn assign_selected(edit: &mut Edit<'_>, names: &[Name], selector: Labels) -> Res
 }
 
 /// Gives a new node its first assignment, by the rules that match its labels.
-pub(crate) fn first_assignment(edit: &mut Edit<'_>, id: NodeId, node: Name, labels: Labels) -> Result<(), WriteError> {
+pub(crate) fn first_assignment(
+    edit: &mut Edit<'_>,
+    key: PublicKey,
+    node: Name,
+    labels: Labels,
+) -> Result<(), WriteError> {
     let layers = match placement(edit) {
         Ok(placement) => placement.layers_for(&labels).unwrap_or_default().to_vec(),
         Err(Failure::Store(error)) => return Err(error.into()),
         Err(_) => Vec::new(),
     };
-    let state = AssignmentState { node, labels, layers, release: default_release(), by_hand: false, store: None };
+    let id = key.node_id();
+    let (release, key) = (default_release(), Some(key));
+    let state = AssignmentState { node, labels, layers, release, by_hand: false, key, store: None };
     edit.write(&DocumentKey::assignment(id), &to_state(&state)).map(drop)
 }
 

@@ -8,7 +8,7 @@ use sync_core::state::desired::{AssignmentState, LayerPin, PlacementState, from_
 use sync_core::state::{LayerState, compose};
 use sync_core::store::Tx;
 
-use super::{Failure, age, default_release, is_deleted, objects_of, release_of, shape};
+use super::{Failure, age, conflicts, default_release, is_deleted, objects_of, release_of, shape};
 use crate::service::{
     AdminError, AdminErrorKind, AppliedLayer, DeletedLayer, KeyedObject, LayerDetail, LayerList, LayerSummary,
     LayerVersion, Released,
@@ -173,7 +173,11 @@ pub(super) fn show(replica: &mut Replica, now: Now, name: &Name) -> Result<Layer
         let (_, release) = release_of(tx)?;
         let assigned = assignments(tx)?.iter().filter(|it| it.layers.contains(name)).count() as u64;
         let objects = objects_of(&view.state).into_iter().map(|(key, object)| KeyedObject { key, object });
-        Ok(LayerDetail { layer: summary(now, name.clone(), &view, &release, assigned), objects: objects.collect() })
+        Ok(LayerDetail {
+            layer: summary(now, name.clone(), &view, &release, assigned),
+            objects: objects.collect(),
+            conflicts: conflicts::of_document(tx, now, &DocumentKey::layer(name))?,
+        })
     };
     replica.inspect(work).map_err(AdminError::from)
 }

@@ -12,10 +12,11 @@ use sync_core::state::observed::{ObjectCondition, ObservedState};
 use sync_core::state::{LayerState, ObjectHash, compose};
 use sync_core::store::{PeerRow, PeerTraffic, Tx};
 
+use super::fleet::has_assignment;
 use super::{Failure, age, release_of, shape};
 use crate::service::{
-    AdminError, AdminErrorKind, Difference, Health, LayerVersion, Link, NodeDetail, NodeList, NodeObject, NodeSummary,
-    NodeVersion, Past,
+    AdminError, AdminErrorKind, Difference, Enrolment, Health, LayerVersion, Link, NodeDetail, NodeList, NodeObject,
+    NodeSummary, NodeVersion, Past,
 };
 
 /// What a node's documents say.
@@ -43,9 +44,15 @@ pub(super) fn list(replica: &mut Replica, now: Now) -> Result<NodeList, AdminErr
     let live = live(replica);
     let work = |tx: &Tx<'_>| -> Result<NodeList, Failure> {
         let release = release_of(tx)?;
-        let peers = tx.peers()?.into_iter().filter(|peer| peer.role == Role::Node);
-        let summaries = peers.map(|peer| summary(tx, now, &peer, &facts(tx, peer.node)?, &release, &live));
-        Ok(NodeList { nodes: summaries.collect::<Result<_, _>>()? })
+        let mut nodes = Vec::new();
+        for peer in tx.peers()?.into_iter().filter(|peer| peer.role == Role::Node) {
+            // One that is known only because another hub carried its word is listed there.
+            let was_here = peer.traffic.sessions > 0 || live.contains_key(&peer.node);
+            if was_here || peer.name.is_some() || has_assignment(tx, peer.node)? {
+                nodes.push(summary(tx, now, &peer, &facts(tx, peer.node)?, &release, &live)?);
+            }
+        }
+        Ok(NodeList { nodes })
     };
     replica.inspect(work).map_err(AdminError::from)
 }
@@ -100,12 +107,17 @@ fn summary(
             fork_count: peer.forks,
             clone_count: peer.clones,
         },
+        enrolment: match peer {
+            peer if peer.revoked => Enrolment::Revoked,
+            peer if peer.staged || facts.assignment.is_none() => Enrolment::Staged,
+            _ => Enrolment::Enrolled,
+        },
     })
 }
 
 /// The node's name. One that came with a valid certificate and that this hub never enrolled, because it was restored from
 /// a time before, goes by the start of its id.
-fn shown_name(peer: &PeerRow) -> Option<Name> {
+pub(super) fn shown_name(peer: &PeerRow) -> Option<Name> {
     let name = peer.name.clone().unwrap_or_else(|| peer.node.short().to_string());
     Name::new(&name).ok()
 }

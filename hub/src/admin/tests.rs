@@ -7,7 +7,10 @@ use sync_core::store::{Authority, Store};
 
 use super::*;
 use crate::enrol::enrol;
-use crate::service::{AppliedLayer, AssignTarget, Assigned, KeyedObject, Link};
+use crate::service::fleet::{
+    ConfirmRequest, FleetCommand, FleetReply, HubTokenRequest, MoveHomeRequest, NodeRequest, RenameRequest,
+};
+use crate::service::{AppliedLayer, AssignTarget, Assigned, Enrolment, KeyedObject, Link};
 
 struct Counter(u8);
 
@@ -199,4 +202,137 @@ fn a_token_lets_one_node_in_once_and_answers_the_same_node_again() {
     let mut elsewhere = token(&mut hub, 60, &[]);
     elsewhere.hub = [9; 16];
     assert_eq!(join(&mut hub, &elsewhere, "c", 13, NOW), Err(JoinRefusal::OtherHub));
+}
+
+fn fleet(hub: &mut Replica, command: FleetCommand) -> Result<FleetReply, AdminError> {
+    let reply = ask(hub, AdminCommand::Fleet(command))?;
+    let AdminReply::Fleet(reply) = reply else { panic!("{reply:?}") };
+    Ok(reply)
+}
+
+fn hub_token(hub: &mut Replica, with_authority: bool) -> Token {
+    let request = HubTokenRequest { ttl_seconds: 60, with_authority };
+    let Ok(FleetReply::Token(created)) = fleet(hub, FleetCommand::CreateHubToken(request)) else { panic!() };
+    Token::parse(&created.token).unwrap()
+}
+
+fn join_hub(hub: &mut Replica, token: &Token, called: &str, seed: u8) -> JoinReply {
+    let key = SigningKey::from_seed([seed; 32]);
+    enrol(hub, NOW, &JoinRequest::new_hub(token, name(called), Some(format!("{called}:7440")), &key))
+}
+
+fn reason(reply: JoinReply) -> JoinRefusal {
+    let JoinReply::Refused { reason, .. } = reply else { panic!("{reply:?}") };
+    reason
+}
+
+#[test]
+fn a_hub_s_token_lets_a_hub_in_and_nobody_else() {
+    let mut hub = hub();
+    crate::founding::advertise(&mut hub, NOW, &["a:7440".to_owned()]).unwrap();
+    let token = hub_token(&mut hub, false);
+    assert_eq!(join(&mut hub, &token, "n", 21, NOW), Err(JoinRefusal::BadRequest));
+    let JoinReply::Accepted { chain, authority } = join_hub(&mut hub, &token, "b", 22) else { panic!() };
+    assert_eq!(authority, None, "the authority stays at home unless the token says otherwise");
+    let pin = hub.identity().pin();
+    assert_eq!(sync_core::identity::certificate::check_chain(&chain, &pin).unwrap().role, Role::Hub);
+    assert!(matches!(join_hub(&mut hub, &token, "b", 22), JoinReply::Accepted { .. }), "a lost answer");
+    assert_eq!(reason(join_hub(&mut hub, &token, "c", 23)), JoinRefusal::AlreadyUsed);
+    let of_node = self::token(&mut hub, 60, &[]);
+    assert_eq!(reason(join_hub(&mut hub, &of_node, "c", 23)), JoinRefusal::BadRequest);
+    let second = hub_token(&mut hub, true);
+    assert_eq!(reason(join_hub(&mut hub, &second, "b", 24)), JoinRefusal::NameTaken);
+    let JoinReply::Accepted { authority, .. } = join_hub(&mut hub, &second, "c", 24) else { panic!() };
+    assert!(authority.is_some());
+
+    let Ok(FleetReply::Hubs(list)) = fleet(&mut hub, FleetCommand::ListPeers) else { panic!() };
+    let seen: Vec<_> = list.hubs.iter().map(|it| (it.addresses.join(","), it.is_home, it.has_authority)).collect();
+    let expected = [("b:7440", false, false), ("c:7440", false, true), ("a:7440", true, true)];
+    assert_eq!(seen, expected.map(|(address, home, authority)| (address.to_owned(), home, authority)));
+}
+
+#[test]
+fn a_hub_without_the_authority_says_who_has_it() {
+    let mut hub = hub();
+    crate::founding::advertise(&mut hub, NOW, &[]).unwrap();
+    let JoinReply::Accepted { .. } = ({
+        let token = hub_token(&mut hub, true);
+        join_hub(&mut hub, &token, "b", 22)
+    }) else {
+        panic!()
+    };
+    let mut entropy = Counter(90);
+    let identity = {
+        let stored = hub.inspect(|tx| tx.authority()).unwrap().unwrap();
+        let authority = crate::enrol::open_authority(&stored).unwrap();
+        authority.identity(&mut entropy, SigningKey::from_seed([31; 32]), Role::Hub).unwrap()
+    };
+    let mut store = Store::open_in_memory().unwrap();
+    Replica::init(&mut store, &identity, &mut entropy).unwrap();
+    let mut other = Replica::open(store, &mut entropy, no_witness()).unwrap();
+    sync_core::replica::in_process::sync(NOW, &mut other, &mut hub).unwrap();
+    let refused = ask(&mut other, AdminCommand::CreateToken { ttl_seconds: 60, labels: Labels::new() }).unwrap_err();
+    assert_eq!(refused.kind, AdminErrorKind::Conflict);
+    assert!(refused.hint.contains(" b"), "{refused}");
+}
+
+#[test]
+fn homes_move_with_a_rising_epoch_and_a_home_is_not_removed() {
+    let mut hub = hub();
+    crate::founding::advertise(&mut hub, NOW, &[]).unwrap();
+    let token = hub_token(&mut hub, false);
+    join_hub(&mut hub, &token, "b", 22);
+    apply(&mut hub, "base", vec![config_map("a", "1")], true);
+    let to_b = |layer: Option<&str>| FleetCommand::MoveHome(MoveHomeRequest { layer: layer.map(name), to: name("b") });
+    let Ok(FleetReply::Homes(homes)) = fleet(&mut hub, to_b(Some("base"))) else { panic!() };
+    assert_eq!(
+        (homes.moved[0].document.as_str(), homes.moved[0].hub.as_str(), homes.moved[0].epoch),
+        ("layer/base", "b", 2)
+    );
+    assert!(!hub.is_home(&DocumentKey::layer(&name("base"))).unwrap());
+    assert_eq!(fleet(&mut hub, to_b(Some("none"))).unwrap_err().kind, AdminErrorKind::NotFound);
+    let remove = FleetCommand::RemovePeer(NodeRequest { name: name("b") });
+    assert_eq!(fleet(&mut hub, remove.clone()).unwrap_err().kind, AdminErrorKind::Conflict);
+    let Ok(FleetReply::Homes(homes)) = fleet(&mut hub, to_b(None)) else { panic!() };
+    assert_eq!((homes.default.unwrap().epoch, homes.moved.len()), (3, 0));
+    let own = hub.roster().unwrap().hubs.into_iter().find(|(id, _)| *id == hub.identity().id()).unwrap().1.name;
+    fleet(&mut hub, FleetCommand::MoveHome(MoveHomeRequest { layer: None, to: own })).unwrap();
+    let Ok(FleetReply::Hubs(left)) = fleet(&mut hub, remove) else { panic!() };
+    assert_eq!(left.hubs.len(), 1);
+    assert_eq!(hub.roster().unwrap().revoked.len(), 1);
+}
+
+#[test]
+fn a_revoked_node_is_listed_as_such_and_a_renamed_one_by_its_new_name() {
+    let mut hub = hub();
+    for (node, seed) in [("n", 11), ("m", 12)] {
+        let token = token(&mut hub, 60, &[]);
+        join(&mut hub, &token, node, seed, NOW).unwrap();
+    }
+    fleet(&mut hub, FleetCommand::RevokeNode(NodeRequest { name: name("n") })).unwrap();
+    let rename = |from: &str, to: &str| FleetCommand::RenameNode(RenameRequest { name: name(from), to: name(to) });
+    assert_eq!(fleet(&mut hub, rename("m", "n")).unwrap_err().kind, AdminErrorKind::Conflict);
+    fleet(&mut hub, rename("m", "k")).unwrap();
+    let Ok(AdminReply::Nodes(list)) = ask(&mut hub, AdminCommand::ListNodes) else { panic!() };
+    let seen: Vec<_> = list.nodes.iter().map(|node| (node.name.as_str(), node.enrolment)).collect();
+    assert_eq!(seen, [("k", Enrolment::Enrolled), ("n", Enrolment::Revoked)]);
+    let again = token(&mut hub, 60, &[]);
+    assert_eq!(join(&mut hub, &again, "n", 11, NOW), Err(JoinRefusal::BadRequest));
+}
+
+#[test]
+fn a_staged_node_is_confirmed_by_an_operator() {
+    let mut hub = hub();
+    let token = token(&mut hub, 60, &[]);
+    join(&mut hub, &token, "n", 11, NOW).unwrap();
+    let confirm = |name: Option<Name>| FleetCommand::ConfirmNodes(ConfirmRequest { name });
+    assert_eq!(fleet(&mut hub, confirm(Some(name("n")))).unwrap_err().kind, AdminErrorKind::Conflict);
+    let id = SigningKey::from_seed([11; 32]).node_id();
+    hub.edit(NOW, |edit| edit.tx().set_staged(id, true)).unwrap();
+    let Ok(AdminReply::Nodes(list)) = ask(&mut hub, AdminCommand::ListNodes) else { panic!() };
+    assert_eq!(list.nodes[0].enrolment, Enrolment::Staged);
+    let Ok(FleetReply::Nodes(changed)) = fleet(&mut hub, confirm(None)) else { panic!() };
+    assert_eq!(changed.nodes, [name("n")]);
+    let Ok(AdminReply::Nodes(list)) = ask(&mut hub, AdminCommand::ListNodes) else { panic!() };
+    assert_eq!(list.nodes[0].enrolment, Enrolment::Enrolled);
 }

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use sync_core::id::Name;
 
+use super::fleet;
 use super::label::Label;
 use crate::limits::TOKEN_TTL_SECONDS_MAX;
 
@@ -42,10 +43,15 @@ pub(super) enum Command {
         /// The UDP address where nodes reach the hub
         #[arg(long, default_value = "0.0.0.0:7440")]
         listen: SocketAddr,
+        /// HOST:PORT where other hubs and nodes reach it, for the roster; may be repeated
+        #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+        advertise: Vec<String>,
         /// How long a link may be silent before it counts as lost
         #[arg(long, default_value = "30s", value_parser = parse_idle_timeout)]
         idle_timeout: std::time::Duration,
     },
+    /// Make a hub's data folder: a fleet of its own, or a further hub of a fleet
+    Init(fleet::Init),
     /// Tokens, with which nodes enrol
     Token {
         #[command(subcommand)]
@@ -83,6 +89,21 @@ pub(super) enum Command {
     Node {
         #[command(subcommand)]
         command: NodeCommand,
+    },
+    /// Other hubs of the fleet
+    Peer {
+        #[command(subcommand)]
+        command: fleet::PeerCommand,
+    },
+    /// Home hubs: which hub may cut a document's history
+    Home {
+        #[command(subcommand)]
+        command: fleet::HomeCommand,
+    },
+    /// Fields in which hubs disagree
+    Conflict {
+        #[command(subcommand)]
+        command: fleet::ConflictCommand,
     },
     /// The hub as a whole
     Status {
@@ -134,8 +155,14 @@ pub(super) enum TokenCommand {
         #[arg(long, default_value = "1h", value_parser = parse_ttl)]
         ttl: u64,
         /// A label of the node that redeems it; may be repeated. A node's own claims select nothing
-        #[arg(long = "label", value_name = "KEY=VALUE")]
+        #[arg(long = "label", value_name = "KEY=VALUE", conflicts_with = "hub")]
         labels: Vec<Label>,
+        /// For another hub instead of a node
+        #[arg(long)]
+        hub: bool,
+        /// Hand that hub the fleet's certificate authority, so that it can enrol as well
+        #[arg(long, requires = "hub")]
+        with_authority: bool,
     },
 }
 
@@ -177,6 +204,33 @@ pub(super) enum LayerCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NodeCommand {
+    /// Take a node's enrolment back, for good: every hub cuts it off, and nothing that it signs from now on is taken
+    Revoke {
+        /// The node
+        name: Name,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Take in a node that is staged, or all of them
+    Confirm {
+        /// The node
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        name: Option<Name>,
+        /// All that are staged
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Give a node another name
+    Rename {
+        /// What it is called
+        name: Name,
+        /// What it is to be called
+        to: Name,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Desired, applied, observed, and the difference between them
     Show {
         /// The node
@@ -191,6 +245,10 @@ fn parse_idle_timeout(text: &str) -> Result<std::time::Duration, String> {
     let timeout = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 30s or 5m"))?;
     let seconds = 1..=24 * 60 * 60;
     if seconds.contains(&timeout.as_secs()) { Ok(timeout) } else { Err("an idle timeout is 1s to 1day".to_owned()) }
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    crate::admin::check_address(text).map(|()| text.to_owned())
 }
 
 /// A token's life in whole seconds.

@@ -41,6 +41,24 @@ fn every_command_is_understood() {
         "node show n --data d",
         "status --data d",
         "status",
+        "init --data d",
+        "init --data d --name a",
+        "init --data d --name b --join t --hub-address h:1 --advertise b:1",
+        "serve --data d --advertise a:1 --advertise b:1",
+        "token create --data d --hub",
+        "token create --data d --hub --with-authority --ttl 1h",
+        "peer add b b:1 --data d",
+        "peer list --data d -o json",
+        "peer remove b --data d",
+        "home show --data d",
+        "home move base --to b --data d",
+        "home move --all --to b --data d",
+        "conflict list --data d",
+        "conflict resolve base /objects/x --take 2 --data d",
+        "node revoke n --data d",
+        "node confirm n --data d",
+        "node confirm --all --data d",
+        "node rename n m --data d",
     ] {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
     }
@@ -69,6 +87,15 @@ fn wrong_use_exits_with_2_and_help_with_0() {
         "assign --layers a,a --node n --data d",
         "assign --node n --data d",
         "release --layers a,b,a --data d",
+        "init --data d --join t",
+        "init --data d --hub-address h:1",
+        "serve --data d --advertise here",
+        "token create --data d --with-authority",
+        "token create --data d --hub --label a=b",
+        "home move --to b --data d",
+        "home move base --all --to b --data d",
+        "conflict resolve base /x --data d",
+        "node confirm --data d",
     ] {
         let code = run_cli(std::iter::once("archipel-hub").chain(line.split_whitespace()));
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(2)), "{line}");
@@ -142,6 +169,7 @@ fn fake_hub(command: AdminCommand) -> Result<AdminReply, AdminError> {
                 key: "core/Pod//a".to_owned(),
                 object: serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}),
             }],
+            conflicts: Vec::new(),
         })),
         _ => Err(AdminError::new(AdminErrorKind::NotFound, "nothing there", "look elsewhere")),
     }

@@ -36,6 +36,7 @@ fn farm() -> NodeSummary {
         round_trips: 2,
         quarantined_count: 1,
         past: Past { incarnation: 1, ..Past::default() },
+        enrolment: Enrolment::Enrolled,
     }
 }
 
@@ -57,6 +58,7 @@ fn new_node() -> NodeSummary {
         round_trips: 0,
         quarantined_count: 0,
         past: Past::default(),
+        enrolment: Enrolment::Enrolled,
     }
 }
 

@@ -70,9 +70,9 @@ impl AdmittedDelta {
 /// What the store knows of possible authors.
 #[derive(Debug, Clone, Default)]
 pub struct Authors {
-    /// Key and role of the frontier's author, if it is known and not revoked.
+    /// Key and role of the frontier's author, if it is known. Whether it is revoked is the caller's to check.
     pub author: Option<(PublicKey, Role)>,
-    /// The fleet's hubs, whose actors may appear in documents of the hubs.
+    /// The fleet's hubs, revoked ones included: their actors may appear in documents of the hubs, below a frontier of another.
     pub hubs: Vec<NodeId>,
 }
 
@@ -98,6 +98,18 @@ pub enum Refusal {
     /// The signature does not verify.
     #[error("the signature on the frontier does not verify")]
     Signature,
+    /// The author is revoked, and this is past what the record of its revocation names.
+    #[error("{} is revoked, and this is past what was taken of it before", author.short())]
+    Revoked {
+        /// The author.
+        author: NodeId,
+    },
+    /// A certificate that came with the frontier proves nothing here.
+    #[error("a certificate that came with it is refused: {reason}")]
+    Certificate {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A generation that is not held here.
     #[error("generation {found} where {held} is held")]
     Generation {

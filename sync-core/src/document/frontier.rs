@@ -122,13 +122,15 @@ pub struct UnverifiedFrontier {
     pub author: NodeId,
     /// The signature to check.
     pub signature: Signature,
+    /// Certificates (DER, leaf) that came with it: of the author, and of hubs whose changes lie below. Claims as well.
+    pub certificates: Vec<Vec<u8>>,
 }
 
 impl UnverifiedFrontier {
     /// Checks the signature with the author's key; `None` when it is not the author's or does not verify.
     #[must_use]
     pub fn verify(self, author_key: &PublicKey) -> Option<SignedFrontier> {
-        let Self { frontier, author, signature } = self;
+        let Self { frontier, author, signature, certificates: _ } = self;
         let verified =
             author_key.node_id() == author && author_key.verifies(&frontier.signed_bytes(&author), &signature);
         verified.then_some(SignedFrontier { frontier, author, signature })
@@ -186,7 +188,8 @@ mod tests {
         let key = SigningKey::from_seed([1; 32]);
         let signed = frontier().sign(&key);
         let claim = |frontier: Frontier, author| {
-            UnverifiedFrontier { frontier, author, signature: signed.signature }.verify(&key.public())
+            UnverifiedFrontier { frontier, author, signature: signed.signature, certificates: Vec::new() }
+                .verify(&key.public())
         };
         assert_eq!(claim(frontier(), key.node_id()), Some(signed.clone()));
         assert_eq!(claim(Frontier { version: 8, ..frontier() }, key.node_id()), None);

@@ -20,6 +20,7 @@ use std::fmt;
 use automerge::{Automerge, ChangeHash, ReadDoc, transaction::Transaction};
 use serde_json::{Map, Value};
 
+use super::history::ActorBytes;
 use crate::limits::{DOCUMENT_DEPTH_MAX, DOCUMENT_KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use tree::Node;
 
@@ -68,6 +69,8 @@ pub struct Conflict {
     pub path: Vec<PathSegment>,
     /// The different values, the one that is shown first, then from the newest operation to the oldest.
     pub values: Vec<Value>,
+    /// The operation that wrote each of them: counter and actor. Of equal values, the newest.
+    pub operations: Vec<(u64, ActorBytes)>,
 }
 
 /// Every place at `heads` (`None` means now) where a map key or list element has several different concurrent values.
@@ -112,7 +115,7 @@ fn collect_conflicts(
                 Some(heads) => doc.get_all_at(object, property, heads)?,
                 None => doc.get_all(object, property)?,
             };
-            let mut values: Vec<Value> = Vec::new();
+            let (mut values, mut operations): (Vec<Value>, Vec<(u64, ActorBytes)>) = Default::default();
             // Automerge lists them from the oldest operation to the newest, which is the one that it shows.
             for (value, id) in all.into_iter().rev() {
                 let value = match value {
@@ -121,16 +124,36 @@ fn collect_conflicts(
                 };
                 if !values.contains(&value) {
                     values.push(value);
+                    operations.push(operation(&id));
                 }
             }
             if values.len() > 1 {
-                found.push(Conflict { path: path.clone(), values });
+                found.push(Conflict { path: path.clone(), values, operations });
             }
         }
         collect_conflicts(doc, heads, &entry.node, path, found)?;
         path.pop();
     }
     Ok(())
+}
+
+fn operation(id: &automerge::ObjId) -> (u64, ActorBytes) {
+    match id {
+        automerge::ObjId::Id(counter, actor, _) => {
+            (*counter, ActorBytes::from_slice(actor.to_bytes()).unwrap_or(ActorBytes([0; 16])))
+        }
+        automerge::ObjId::Root => (0, ActorBytes([0; 16])),
+    }
+}
+
+/// Writes `value` at `path` over everything that stands there, concurrent values included: it settles a conflict even when
+/// it is the value that is shown.
+///
+/// # Errors
+/// [`JsonError::NoPlace`] when the path leads nowhere; otherwise as [`write_json`].
+pub fn settle(tx: &mut Transaction<'_>, path: &[PathSegment], value: &Value) -> Result<(), JsonError> {
+    write::check_target(&Map::from_iter([(String::new(), value.clone())]))?;
+    write::settle(tx, path, value)
 }
 
 /// Automerge reads at the heads that it knows and ignores the others; this makes a missing one an error.
@@ -200,6 +223,12 @@ pub enum JsonError {
         at: String,
         /// Its length.
         bytes: usize,
+    },
+    /// The caller named a place that is not there.
+    #[error("there is no field `{at}`")]
+    NoPlace {
+        /// The place, as a JSON pointer.
+        at: String,
     },
     /// The caller asked for a version that the document does not hold.
     #[error("the document does not hold the change {head}; fetch it, or ask for heads that are there")]

@@ -21,15 +21,26 @@ pub enum DocumentKind {
     Journal = 6,
     /// Which selector gets which layers, by the hubs. It stays among hubs.
     Placement = 7,
+    /// Who is in the fleet: its hubs and their addresses, the home hub of each document, who is revoked. By the hubs, and held
+    /// by everyone.
+    Roster = 8,
 }
 
 impl DocumentKind {
     /// The kind of this number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
-        [Self::Layer, Self::Release, Self::Assignment, Self::Observed, Self::Override, Self::Journal, Self::Placement]
-            .into_iter()
-            .find(|kind| u32::from(kind.number()) == number)
+        const ALL: [DocumentKind; 8] = [
+            DocumentKind::Layer,
+            DocumentKind::Release,
+            DocumentKind::Assignment,
+            DocumentKind::Observed,
+            DocumentKind::Override,
+            DocumentKind::Journal,
+            DocumentKind::Placement,
+            DocumentKind::Roster,
+        ];
+        ALL.into_iter().find(|kind| u32::from(kind.number()) == number)
     }
 
     /// The kind's number in ids and on the wire.
@@ -48,6 +59,7 @@ impl DocumentKind {
             Self::Assignment => &["labels"],
             Self::Journal => &["entries"],
             Self::Placement => &["rules"],
+            Self::Roster => &["home", "homes", "hubs", "revoked", "taken"],
         }
     }
 }
@@ -89,6 +101,12 @@ impl DocumentKey {
     #[must_use]
     pub fn placement() -> Self {
         Self { kind: DocumentKind::Placement, owner: None, name: String::new() }
+    }
+
+    /// The fleet's roster.
+    #[must_use]
+    pub fn roster() -> Self {
+        Self { kind: DocumentKind::Roster, owner: None, name: String::new() }
     }
 
     /// The assignment of `node`.
@@ -144,7 +162,7 @@ impl DocumentKey {
     pub fn is_well_formed(&self) -> bool {
         match self.kind {
             DocumentKind::Layer | DocumentKind::Release => self.owner.is_none() && Name::new(&self.name).is_ok(),
-            DocumentKind::Placement => self.owner.is_none() && self.name.is_empty(),
+            DocumentKind::Placement | DocumentKind::Roster => self.owner.is_none() && self.name.is_empty(),
             DocumentKind::Assignment | DocumentKind::Observed | DocumentKind::Override | DocumentKind::Journal => {
                 self.owner.is_some() && self.name.is_empty()
             }
@@ -162,6 +180,7 @@ impl std::fmt::Display for DocumentKey {
             DocumentKind::Override => "override",
             DocumentKind::Journal => "journal",
             DocumentKind::Placement => "placement",
+            DocumentKind::Roster => "roster",
         };
         match self.owner {
             Some(owner) => write!(f, "{kind} of {}", owner.short()),
@@ -183,6 +202,7 @@ mod tests {
             DocumentKey::layer(&name),
             DocumentKey::release(&name),
             DocumentKey::placement(),
+            DocumentKey::roster(),
             DocumentKey::assignment(a),
             DocumentKey::assignment(b),
             DocumentKey::observed(a),

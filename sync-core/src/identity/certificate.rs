@@ -85,10 +85,11 @@ pub struct Certified {
 /// A peer that proved, in a handshake, that it holds the private key of a certificate of this fleet.
 ///
 /// Only a handshake makes one, or [`VerifiedPeer::in_process`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPeer {
     id: NodeId,
     certified: Certified,
+    certificate: CertificateDer<'static>,
 }
 
 impl VerifiedPeer {
@@ -96,11 +97,12 @@ impl VerifiedPeer {
     /// as a handshake does.
     #[must_use]
     pub fn in_process(identity: &Identity) -> Self {
-        Self::new(Certified { key: identity.key().public(), role: identity.role() })
+        let certificate = identity.chain().first().cloned().unwrap_or_else(|| Vec::new().into());
+        Self::new(Certified { key: identity.key().public(), role: identity.role() }, certificate)
     }
 
-    fn new(certified: Certified) -> Self {
-        Self { id: certified.key.node_id(), certified }
+    fn new(certified: Certified, certificate: CertificateDer<'static>) -> Self {
+        Self { id: certified.key.node_id(), certified, certificate }
     }
 
     /// The peer's id: the hash of its key.
@@ -119,6 +121,12 @@ impl VerifiedPeer {
     #[must_use]
     pub fn role(&self) -> Role {
         self.certified.role
+    }
+
+    /// The peer's own certificate, in DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 }
 
@@ -210,7 +218,9 @@ pub fn check_chain(chain: &[CertificateDer<'_>], pin: &CaPin) -> Result<Certifie
 /// Takes the holder of `chain` as verified. To be called only after a handshake in which the peer signed with that key.
 #[cfg_attr(not(feature = "quic"), expect(dead_code, reason = "only a transport shakes hands"))]
 pub(crate) fn verify_peer(chain: &[CertificateDer<'_>], pin: &CaPin) -> Result<VerifiedPeer, PeerRefusal> {
-    check_chain(chain, pin).map(VerifiedPeer::new)
+    let certified = check_chain(chain, pin)?;
+    let certificate = chain.first().ok_or(PeerRefusal::NoCertificate)?.clone().into_owned();
+    Ok(VerifiedPeer::new(certified, certificate))
 }
 
 /// Object identifier 1.3.6.1.5.5.7.3.1 (RFC 5280, 4.2.1.12), as DER content.

@@ -1,4 +1,4 @@
-//! What a new node and a hub say to each other when the node joins. Messages only: tables and sockets are others'.
+//! What a new member and a hub say to each other when the member, a node or another hub, joins. Messages only: tables and sockets are others'.
 
 #![cfg_attr(
     not(test),
@@ -20,11 +20,14 @@ use rustls::pki_types::CertificateDer;
 use crate::id::{Name, NameError, NodeId};
 use crate::identity::token::{hub_prefix, secret_hash};
 use crate::identity::{PublicKey, Signature, SigningKey, Token};
-use crate::limits::{CERTIFICATE_BYTES_MAX, JOIN_MESSAGE_BYTES_MAX, REFUSAL_BYTES_MAX};
+use crate::limits::{ADDRESS_BYTES_MAX, CERTIFICATE_BYTES_MAX, JOIN_MESSAGE_BYTES_MAX, REFUSAL_BYTES_MAX};
 use crate::wire::join_proto as proto;
 
 /// What a join signature starts with, so that it can be taken for nothing else that the key signs.
 const SIGNATURE_DOMAIN: &[u8] = b"archipel 2026 join request\0";
+
+/// The same for a request to come in as a hub.
+const HUB_SIGNATURE_DOMAIN: &[u8] = b"archipel 2026 hub join request\0";
 
 /// Certificates in a reply: the node's own and the fleet's root.
 const CHAIN_LENGTH: usize = 2;
@@ -42,6 +45,8 @@ pub struct JoinRequest {
     pub name: Name,
     /// Its key.
     pub key: PublicKey,
+    /// It asks to come in as a hub: where it can be reached, `HOST:PORT`, if it knows that. `None`: as a node.
+    pub as_hub: Option<Option<String>>,
     signature: Signature,
 }
 
@@ -49,8 +54,18 @@ impl JoinRequest {
     /// The request of the holder of `key`, under `name`.
     #[must_use]
     pub fn new(token: &Token, name: Name, key: &SigningKey) -> Self {
-        let signature = key.sign(&signed_text(&token.id, &token.hub, &name, &key.public()));
-        Self { token_id: token.id, secret: token.secret, hub: token.hub, name, key: key.public(), signature }
+        Self::signed(token, name, None, key)
+    }
+
+    /// The request of a hub, which others reach at `address`.
+    #[must_use]
+    pub fn new_hub(token: &Token, name: Name, address: Option<String>, key: &SigningKey) -> Self {
+        Self::signed(token, name, Some(address), key)
+    }
+
+    fn signed(token: &Token, name: Name, as_hub: Option<Option<String>>, key: &SigningKey) -> Self {
+        let signature = key.sign(&signed_text(&token.id, &token.hub, &name, &key.public(), as_hub.as_ref()));
+        Self { token_id: token.id, secret: token.secret, hub: token.hub, name, key: key.public(), as_hub, signature }
     }
 
     /// The hash to compare with the one that the hub stored for the token.
@@ -75,6 +90,8 @@ impl JoinRequest {
             name: self.name.as_str().to_owned(),
             public_key: self.key.0.to_vec(),
             signature: self.signature.0.to_vec(),
+            as_hub: self.as_hub.is_some(),
+            address: self.as_hub.clone().flatten().unwrap_or_default(),
         };
         message.encode_to_vec()
     }
@@ -86,6 +103,10 @@ impl JoinRequest {
     pub fn decode(bytes: &[u8]) -> Result<Self, JoinMessageError> {
         check_length(bytes)?;
         let message = proto::JoinRequest::decode(bytes)?;
+        if message.address.len() > ADDRESS_BYTES_MAX {
+            return Err(JoinMessageError::Field { field: "address" });
+        }
+        let address = Some(message.address).filter(|address| !address.is_empty());
         let request = Self {
             token_id: fixed(&message.token_id, "token_id")?,
             secret: fixed(&message.secret, "secret")?,
@@ -93,8 +114,10 @@ impl JoinRequest {
             name: Name::new(&message.name)?,
             key: PublicKey(fixed(&message.public_key, "public_key")?),
             signature: Signature(fixed(&message.signature, "signature")?),
+            as_hub: message.as_hub.then_some(address),
         };
-        let text = signed_text(&request.token_id, &request.hub, &request.name, &request.key);
+        let as_hub = request.as_hub.as_ref();
+        let text = signed_text(&request.token_id, &request.hub, &request.name, &request.key, as_hub);
         if !request.key.verifies(&text, &request.signature) {
             return Err(JoinMessageError::Signature);
         }
@@ -119,6 +142,8 @@ pub enum JoinReply {
     Accepted {
         /// Its certificate, then the fleet's root. The node checks them before it stores them.
         chain: Vec<CertificateDer<'static>>,
+        /// The fleet's authority, for a hub whose token says so.
+        authority: Option<HandedAuthority>,
     },
     /// The node was not let in; the token is as it was.
     Refused {
@@ -127,6 +152,21 @@ pub enum JoinReply {
         /// For people. Cut to [`REFUSAL_BYTES_MAX`] bytes when it is sent.
         message: String,
     },
+}
+
+/// The private key of a fleet's certificate authority on its way to another hub. Its debug form does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HandedAuthority {
+    /// The key's seed.
+    pub seed: [u8; 32],
+    /// The fleet's name.
+    pub fleet: Name,
+}
+
+impl fmt::Debug for HandedAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandedAuthority").field("fleet", &self.fleet).finish_non_exhaustive()
+    }
 }
 
 /// Why a hub does not let a node in.
@@ -146,11 +186,13 @@ pub enum JoinRefusal {
     OtherHub,
     /// The request could not be read, or its signature is wrong.
     BadRequest,
+    /// The hub does not hold the fleet's certificate authority, so it cannot let anyone in.
+    NoAuthority,
 }
 
 impl JoinRefusal {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownToken,
         Self::WrongSecret,
         Self::Expired,
@@ -158,6 +200,7 @@ impl JoinRefusal {
         Self::NameTaken,
         Self::OtherHub,
         Self::BadRequest,
+        Self::NoAuthority,
     ];
 
     fn on_wire(self) -> proto::Reason {
@@ -169,6 +212,7 @@ impl JoinRefusal {
             Self::NameTaken => proto::Reason::NameTaken,
             Self::OtherHub => proto::Reason::OtherHub,
             Self::BadRequest => proto::Reason::BadRequest,
+            Self::NoAuthority => proto::Reason::NoAuthority,
         }
     }
 
@@ -187,6 +231,9 @@ impl fmt::Display for JoinRefusal {
             Self::NameTaken => "another node has this name; choose a different one",
             Self::OtherHub => "the token is for another hub; dial that one",
             Self::BadRequest => "the hub could not read the request; do both sides run a supported version?",
+            Self::NoAuthority => {
+                "this hub does not hold the fleet's certificate authority; make a token at one that does"
+            }
         })
     }
 }
@@ -196,8 +243,10 @@ impl JoinReply {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let outcome = match self {
-            Self::Accepted { chain } => proto::join_reply::Outcome::Accepted(proto::Accepted {
+            Self::Accepted { chain, authority } => proto::join_reply::Outcome::Accepted(proto::Accepted {
                 chain: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+                authority: authority.as_ref().map(|it| it.seed.to_vec()).unwrap_or_default(),
+                fleet: authority.as_ref().map(|it| it.fleet.to_string()).unwrap_or_default(),
             }),
             Self::Refused { reason, message } => proto::join_reply::Outcome::Refused(proto::Refused {
                 reason: reason.on_wire().into(),
@@ -220,7 +269,14 @@ impl JoinReply {
                 if accepted.chain.len() != CHAIN_LENGTH || !accepted.chain.iter().all(sound) {
                     return Err(JoinMessageError::Field { field: "chain" });
                 }
-                Ok(Self::Accepted { chain: accepted.chain.into_iter().map(CertificateDer::from).collect() })
+                let authority = match accepted.authority.as_slice() {
+                    [] => None,
+                    seed => {
+                        Some(HandedAuthority { seed: fixed(seed, "authority")?, fleet: Name::new(&accepted.fleet)? })
+                    }
+                };
+                let chain = accepted.chain.into_iter().map(CertificateDer::from).collect();
+                Ok(Self::Accepted { chain, authority })
             }
             proto::join_reply::Outcome::Refused(refused) => {
                 let reason =
@@ -258,9 +314,21 @@ pub enum JoinMessageError {
     Signature,
 }
 
-/// What the node signs. The name comes last and the rest has fixed lengths, so no two requests share a text.
-fn signed_text(token_id: &[u8; 8], hub: &[u8; 16], name: &Name, key: &PublicKey) -> Vec<u8> {
-    [SIGNATURE_DOMAIN, token_id, hub, &key.0, name.as_str().as_bytes()].concat()
+/// What the member signs. The name comes after parts of fixed lengths and holds no zero byte, so no two requests share a text.
+fn signed_text(
+    token_id: &[u8; 8],
+    hub: &[u8; 16],
+    name: &Name,
+    key: &PublicKey,
+    as_hub: Option<&Option<String>>,
+) -> Vec<u8> {
+    let text = |domain: &[u8]| [domain, token_id, hub, &key.0, name.as_str().as_bytes()].concat();
+    match as_hub {
+        None => text(SIGNATURE_DOMAIN),
+        Some(address) => {
+            [text(HUB_SIGNATURE_DOMAIN).as_slice(), b"\0", address.as_deref().unwrap_or_default().as_bytes()].concat()
+        }
+    }
 }
 
 fn check_length(bytes: &[u8]) -> Result<(), JoinMessageError> {

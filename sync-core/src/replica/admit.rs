@@ -1,8 +1,8 @@
 //! Takes what a peer pushed into the store: admission, then materialising, in a savepoint, so that one bad delta undoes
 //! itself and nothing else.
 
-use super::is_own;
 use super::write::{self, Author, WriteError};
+use super::{certificates, is_own, members, roster};
 use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
 use crate::document::history::Causality;
 use crate::document::materialise::{self, MaterialiseError};
@@ -30,6 +30,10 @@ pub(super) struct Taken {
     pub(super) beside_itself: Option<NodeId>,
     /// The delta was refused, and is in quarantine.
     pub(super) refused: Option<Refuse>,
+    /// Whose certificates came with it.
+    pub(super) shown: Vec<NodeId>,
+    /// Somebody's enrolment was taken back.
+    pub(super) revokes: bool,
 }
 
 /// Why a delta was not taken.
@@ -73,9 +77,18 @@ pub(super) fn take_delta(
     let evidence = frame.changes.clone();
     let mut batches = tx.take_staged(peer, id)?;
     batches.push(frame.changes);
+    let learned = certificates::learn(tx, author.identity, &frontier.certificates)?;
+    let was_held = tx.document(id)?.is_some_and(|document| document.latest.is_some());
     let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches, frontier };
-    match tx.attempt(|| take(tx, author, peer, received, documents_loaded)) {
-        Ok(taken) => Ok(taken),
+    let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
+        let taken = tx.attempt(|| take(tx, author, peer, received, documents_loaded))?;
+        Ok(Taken { shown, ..taken })
+    });
+    match taken {
+        Ok(taken) => {
+            members::stage(tx, author.identity, peer, &key, was_held)?;
+            Ok(taken)
+        }
         Err(TakeError::Store(error)) => Err(error),
         Err(TakeError::Refused(refusal)) => {
             let message = refusal.to_string();
@@ -111,7 +124,7 @@ fn take(
     let key = received.key.clone();
     let heads = received.frontier.frontier.heads.clone();
     let is_own_word = received.frontier.author == author.identity.id();
-    let authors = authors(tx, author.identity, received.frontier.author)?;
+    let (authors, is_revoked) = authors(tx, author.identity, received.frontier.author)?;
     let held = tx.document(key.id())?;
     let generation = held.as_ref().map_or(0, |document| document.generation);
     if let Some(document) = &held
@@ -131,6 +144,10 @@ fn take(
         operations.add_stored(&chunk);
     }
     let admitted = admission::admit(received, generation, history, operations, &authors)?;
+    let (signer, frontier) = (admitted.frontier().author(), admitted.frontier().frontier());
+    if is_revoked && !roster::still_counts(tx, peer, &document, signer, frontier, admitted.clock())? {
+        return Err(Refusal::Revoked { author: signer }.into());
+    }
     for (meta, chunk) in admitted.changes() {
         tx.add_change(document.row, meta, chunk)?;
     }
@@ -139,6 +156,7 @@ fn take(
         None => Causality::Newer,
         Some(latest) => admitted.clock().compare(&tx.log_row(latest)?.clock),
     };
+    let mut revokes = false;
     if causality == Causality::Newer || !admitted.changes().is_empty() {
         *documents_loaded += 1;
         let loaded = materialise::load(&tx.chunks(document.row)?, None)?;
@@ -148,14 +166,17 @@ fn take(
             tx.set_view(document.row, seq, &state)?;
             tx.settle(document.row, Some(peer))?;
             mark_dirty(tx, author.identity, &document.key)?;
+            revokes = members::follow(tx, author.identity, &document.key, &state)?;
         }
     }
-    let came = Taken { holds: Some((document.row, seq)), is_own_word, ..Taken::default() };
+    let came = Taken { holds: Some((document.row, seq)), is_own_word, revokes, ..Taken::default() };
     match causality {
         Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
         Causality::Concurrent if is_own(author.identity, &key) => {
             let merged = merge(tx, author, &document, documents_loaded)?;
-            Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, ..came })
+            // Merging a roster carries its revocations out as well; whose links they end is looked up.
+            let revokes = merged && key.kind == DocumentKind::Roster;
+            Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, revokes, ..came })
         }
         Causality::Concurrent => {
             let beside_itself = match key.author_group() {
@@ -212,18 +233,17 @@ pub(super) fn create(tx: &Tx<'_>, key: &DocumentKey) -> Result<StoredDocument, S
     Ok(document)
 }
 
-fn authors(tx: &Tx<'_>, identity: &Identity, author: NodeId) -> Result<Authors, StoreError> {
+/// Who may have written, and whether the author of the frontier is revoked.
+fn authors(tx: &Tx<'_>, identity: &Identity, author: NodeId) -> Result<(Authors, bool), StoreError> {
     let own: (PublicKey, Role) = (identity.key().public(), identity.role());
-    let known = if author == identity.id() {
-        Some(own)
-    } else {
-        tx.peer(author)?.filter(|row| !row.revoked).map(|row| (row.key, row.role))
-    };
-    let mut hubs = tx.hubs()?;
+    let row = if author == identity.id() { None } else { tx.peer(author)? };
+    let is_revoked = row.as_ref().is_some_and(|row| row.revoked);
+    let known = if author == identity.id() { Some(own) } else { row.map(|row| (row.key, row.role)) };
+    let mut hubs = tx.hubs_ever()?;
     if identity.role() == Role::Hub {
         hubs.push(identity.id());
     }
-    Ok(Authors { author: known, hubs })
+    Ok((Authors { author: known, hubs }, is_revoked))
 }
 
 /// Marks the peers whose feed a newer frontier of this document may touch. A hub that sent it gets the entry all the same,
@@ -231,7 +251,7 @@ fn authors(tx: &Tx<'_>, identity: &Identity, author: NodeId) -> Result<Authors, 
 pub(super) fn mark_dirty(tx: &Tx<'_>, identity: &Identity, key: &DocumentKey) -> Result<(), StoreError> {
     match (identity.role(), key.kind) {
         (Role::Node, _) if !is_own(identity, key) => Ok(()),
-        (Role::Hub, DocumentKind::Layer | DocumentKind::Release) => tx.mark_all_dirty(),
+        (Role::Hub, DocumentKind::Layer | DocumentKind::Release | DocumentKind::Roster) => tx.mark_all_dirty(),
         (Role::Hub, DocumentKind::Assignment) => {
             if let Some(owner) = key.owner {
                 tx.mark_dirty(owner)?;

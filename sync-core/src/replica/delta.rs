@@ -20,13 +20,13 @@ pub(super) struct Step {
 }
 
 /// The next step through `entry`. The peer holds the frontiers `passed`, because they passed over this link, and by its own
-/// word the changes `held`.
-pub(super) fn step(
+/// word or by what it reported elsewhere the changes `held`.
+pub(super) fn step<'a>(
     tx: &Tx<'_>,
     peer: &PeerRow,
     entry: &FeedEntry,
     passed: &BTreeSet<LogSeq>,
-    held: Option<&Clock>,
+    held: impl Iterator<Item = &'a Clock>,
 ) -> Result<Step, StoreError> {
     let document = tx.document_by_row(entry.document)?;
     let Some(target) = tx.feed_target(peer, entry)? else {
@@ -40,7 +40,7 @@ pub(super) fn step(
     if let Some(passed) = passed.last() {
         base.join(&tx.log_row(*passed)?.clock);
     }
-    if let Some(held) = held {
+    for held in held {
         base.join(held);
     }
     // The genesis is computed on both sides.
@@ -113,5 +113,6 @@ fn claim(key: &DocumentKey, target: &LogRow) -> UnverifiedFrontier {
         frontier: target.frontier.frontier().clone(),
         author: target.frontier.author(),
         signature: *target.frontier.signature(),
+        certificates: Vec::new(),
     }
 }

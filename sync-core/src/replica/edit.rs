@@ -6,7 +6,7 @@ use super::admit::create;
 use super::exchange::extend_live;
 use super::write::{self, Author, WriteError};
 use super::{Event, Now, Output, Replica, is_own};
-use crate::document::{DocumentKey, SignedFrontier};
+use crate::document::{DocumentKey, DocumentKind, SignedFrontier};
 use crate::env::CrashPoint;
 use crate::id::NodeId;
 use crate::identity::Role;
@@ -26,10 +26,10 @@ pub struct View {
 /// An open edit: everything in it becomes durable together, or nothing.
 #[derive(Debug)]
 pub struct Edit<'a> {
-    tx: Tx<'a>,
-    author: Author<'a>,
-    changed: Vec<DocumentKey>,
-    documents_loaded: u64,
+    pub(super) tx: Tx<'a>,
+    pub(super) author: Author<'a>,
+    pub(super) changed: Vec<DocumentKey>,
+    pub(super) documents_loaded: u64,
 }
 
 /// What a committed edit leaves to be told.
@@ -82,10 +82,13 @@ impl<'a> Edit<'a> {
         if before != Some(written.seq) {
             self.changed.push(key.clone());
         }
+        if let (DocumentKind::Assignment, Some(node)) = (key.kind, key.owner) {
+            self.tx.set_staged(node, false)?;
+        }
         Ok(written.frontier)
     }
 
-    fn check(&self, key: &DocumentKey) -> Result<(), WriteError> {
+    pub(super) fn check(&self, key: &DocumentKey) -> Result<(), WriteError> {
         if !key.is_well_formed() {
             return Err(WriteError::Name(key.clone()));
         }
@@ -168,10 +171,14 @@ impl Replica {
         (self.witness)(CrashPoint::WriteBeforeCommit);
         let committed = edit.commit()?;
         (self.witness)(CrashPoint::WriteAfterCommit);
+        let revokes = committed.changed.iter().any(|key| key.kind == DocumentKind::Roster);
         self.tell(committed);
         // The edit is durable and must not be said to have failed; a link that cannot be served is closed, or ends.
         if let Err(error) = self.serve(now, grown) {
             tracing::error!(%error, "what was written cannot be sent yet");
+        }
+        if revokes && let Err(error) = self.close_revoked(now) {
+            tracing::error!(%error, "a revoked member's link cannot be closed in order");
         }
         Ok(value)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::meet::Greeting;
 use super::write::Author;
-use super::{Event, Now, Output, Replica, delta, framed_length, scope};
+use super::{Event, Now, Output, Replica, certificates, delta, framed_length, scope};
 use crate::document::DocumentKind;
 use crate::env::CrashPoint;
 use crate::id::{LinkId, NodeId};
@@ -87,7 +87,9 @@ impl Replica {
         let (through, entries) = match link.lacking.next(&tx, &row, after)? {
             Some(entry) => {
                 let passed = link.passed.entry(entry.document).or_default();
-                let step = delta::step(&tx, &row, &entry, passed, link.lacking.held(entry.document))?;
+                let held = link.lacking.held(entry.document).into_iter().chain(link.believed.get(&entry.document));
+                let mut step = delta::step(&tx, &row, &entry, passed, held)?;
+                certificates::attach(&tx, &self.identity, &mut link.shown, &mut step.entries)?;
                 passed.extend(step.brings_to);
                 let there = Position { number: entry.number, chain: entry.chain };
                 // A stop on the way is acknowledged where the step began, so that the window moves.
@@ -104,7 +106,7 @@ impl Replica {
     }
 
     /// The peer took a step without its content. What follows cannot build on it; and when the reason is that it lacks what
-    /// this side thought it held, it gets the whole document, once a link.
+    /// this side thought it held, or that it knows less of a revoked author, it gets the whole document, once a link.
     fn refused(&mut self, id: LinkId, refuse: &Refuse) -> Result<(), StoreError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         link.traffic.refused += 1;
@@ -116,9 +118,14 @@ impl Replica {
         };
         link.passed.remove(&document.row);
         link.lacking.forget(document.row);
+        link.believed.remove(&document.row);
         tx.feed_refused(&row, document.row)?;
-        let again = refuse.reason == Reason::Disconnected && link.sent_again.insert(document.row);
+        // What was taken of a revoked author before is taken once the roster that says so has come.
+        let may_pass_later = matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked);
+        let again = may_pass_later && link.sent_again.insert(document.row);
         if again {
+            let scope = scope::scope(&tx, &self.identity, &row)?;
+            tx.extend_feed(&mut row, &scope)?;
             tx.feed_again(&mut row, document.row)?;
         }
         tx.commit()?;
@@ -169,16 +176,17 @@ impl Replica {
             if let Some((document, log)) = taken.holds {
                 link.passed.entry(document).or_default().insert(log);
             }
+            link.shown.extend(taken.shown);
             link.session.handle_stored(taken.refused, push.through, push.more);
         }
         let assigned = taken.changed.as_ref().filter(|key| key.kind == DocumentKind::Assignment);
         let assigned = assigned.and_then(|key| key.owner).filter(|_| self.identity.role() == Role::Hub);
         self.outputs.extend(taken.changed.map(|key| Output::Event(Event::Changed(key))));
         self.serve(now, grown)?;
-        match assigned {
-            Some(node) => self.heed_grant(now, node),
-            None => Ok(()),
+        if let Some(node) = assigned {
+            self.heed_grant(now, node)?;
         }
+        if taken.revokes { self.close_revoked(now) } else { Ok(()) }
     }
 
     /// Brings the feed of a peer up to date with the log, and reports with it when the peer may take them.
@@ -237,7 +245,10 @@ const DISK_FAILED: &str = "the disk failed; nothing of the last step was kept";
 /// Roughly what a frame adds to the window.
 fn weight(push: &Push) -> u64 {
     match &push.entry {
-        Some(PushEntry::Delta(frame)) => frame.changes.len() as u64 + 256,
+        Some(PushEntry::Delta(frame)) => {
+            let carried = frame.frontier.iter().flat_map(|claim| &claim.certificates).map(Vec::len).sum::<usize>();
+            (frame.changes.len() + carried) as u64 + 256
+        }
         Some(PushEntry::Leave(_)) | None => 64,
     }
 }

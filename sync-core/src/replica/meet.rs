@@ -1,8 +1,10 @@
 //! The moment after the hellos: which copy of its store the peer speaks for, which side lost its past, and from where each
 //! feed goes on (decision D4).
 
+use std::collections::BTreeMap;
+
 use super::exchange::Live;
-use super::{Event, Now, Output, Replica, scope};
+use super::{Event, Now, Output, Replica, believed, scope};
 use crate::id::{Incarnation, LinkId, StoreId};
 use crate::identity::Role;
 use crate::limits::CLONED_WAIT_SECONDS;
@@ -135,7 +137,13 @@ impl Replica {
         if copy == Copy::Other || forgot || at.is_none() {
             self.diverged(id)?;
         }
+        let is_sound = copy != Copy::Other && !forgot;
+        let believed = match at {
+            Some(at) if is_sound && row.head.number > at => believed::believed(&self.store.begin_read()?, &row)?,
+            _ => BTreeMap::new(),
+        };
         if let Some(link) = self.links.get_mut(&id) {
+            link.believed = believed;
             if copy == Copy::Other {
                 link.session.handle_other_store();
             }

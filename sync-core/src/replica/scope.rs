@@ -10,7 +10,7 @@ use crate::store::{DocumentRow, LogSeq, PeerRow, Scope, StoreError, Tx};
 pub(super) fn scope(tx: &Tx<'_>, identity: &Identity, peer: &PeerRow) -> Result<Scope, StoreError> {
     let mut scope = match (identity.role(), peer.role) {
         (Role::Hub, Role::Hub) => return Ok(Scope::Everything),
-        (Role::Hub, Role::Node) => assigned(tx, peer)?,
+        (Role::Hub, Role::Node) => [roster(tx)?, assigned(tx, peer)?].concat(),
         (Role::Node, Role::Hub) => own(tx, identity)?,
         (Role::Node, Role::Node) => Vec::new(),
     };
@@ -18,6 +18,12 @@ pub(super) fn scope(tx: &Tx<'_>, identity: &Identity, peer: &PeerRow) -> Result<
         scope.extend(tx.document_by_row(document)?.latest.map(|latest| (document, latest)));
     }
     Ok(Scope::Only(scope))
+}
+
+/// The roster goes to everyone, and first: it says whose word counts.
+fn roster(tx: &Tx<'_>) -> Result<Vec<(DocumentRow, LogSeq)>, StoreError> {
+    let document = tx.document(DocumentKey::roster().id())?;
+    Ok(document.and_then(|document| Some((document.row, document.latest?))).into_iter().collect())
 }
 
 /// A node's own documents go to any hub.
@@ -35,6 +41,9 @@ fn own(tx: &Tx<'_>, identity: &Identity) -> Result<Vec<(DocumentRow, LogSeq)>, S
 /// What the node's assignment names: a layer goes only as far as the frontier in the release, so edits that were not
 /// released stay at the hub.
 fn assigned(tx: &Tx<'_>, peer: &PeerRow) -> Result<Vec<(DocumentRow, LogSeq)>, StoreError> {
+    if peer.staged {
+        return Ok(Vec::new());
+    }
     let Some(assignment) = tx.document(DocumentKey::assignment(peer.node).id())? else { return Ok(Vec::new()) };
     let Some(assignment_latest) = assignment.latest else { return Ok(Vec::new()) };
     let mut scope = Vec::new();

@@ -1,10 +1,13 @@
 //! From a wanted state to a signed frontier: a change with the fewest operations, its signature, log, view and feeds.
 
+use automerge::transaction::Transaction;
 use serde_json::{Map, Value};
 
 use super::admit::mark_dirty;
+use super::members;
+use crate::document::json::{self, JsonError};
 use crate::document::materialise::{self, MaterialiseError};
-use crate::document::{ActorBytes, Clock, DocumentKey, Frontier, Heads, SignedFrontier, history::ChangeMeta, json};
+use crate::document::{ActorBytes, Clock, DocumentKey, Frontier, Heads, SignedFrontier, history::ChangeMeta};
 use crate::env::WallTime;
 use crate::id::ChangeHash;
 use crate::identity::Identity;
@@ -79,15 +82,30 @@ pub(super) fn write(
     state: Option<&Map<String, Value>>,
     documents_loaded: &mut u64,
 ) -> Result<Written, WriteError> {
+    let change = |tx: &mut Transaction<'_>| match state {
+        Some(state) => json::write_json(tx, state).map(drop),
+        None => Ok(()),
+    };
+    write_with(tx, author, document, change, documents_loaded)
+}
+
+/// [`write`] with any change.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_with(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    document: &StoredDocument,
+    change: impl FnOnce(&mut Transaction<'_>) -> Result<(), JsonError>,
+    documents_loaded: &mut u64,
+) -> Result<Written, WriteError> {
     let key = &document.key;
     let damaged = |error| WriteError::Damaged { key: key.clone(), error };
     let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
     *documents_loaded += 1;
     let mut loaded = materialise::load(&tx.chunks(document.row)?, Some(author.actor)).map_err(damaged)?;
-    let change = match state {
-        Some(state) => change_to(&mut loaded, key, state)?,
-        None => None,
-    };
+    let change = make(&mut loaded, key, change)?;
     let hashes = loaded.get_heads().iter().map(|hash| ChangeHash(hash.0)).collect();
     let heads = Heads::new(hashes).ok_or_else(|| WriteError::Heads(key.clone()))?;
     if let Some(latest) = &latest
@@ -109,6 +127,7 @@ pub(super) fn write(
     tx.set_view(document.row, seq, &state)?;
     tx.settle(document.row, None)?;
     mark_dirty(tx, author.identity, key)?;
+    members::follow(tx, author.identity, key, &state)?;
     Ok(Written { seq, frontier })
 }
 
@@ -131,15 +150,15 @@ fn clock_at(
     history.clock_at(heads.hashes()).ok_or(StoreError::Corrupt { place: "change.deps" })
 }
 
-/// The change that makes the document equal to `state`; `None` when it is already.
-fn change_to(
+/// The change; `None` when it changes nothing.
+fn make(
     loaded: &mut automerge::Automerge,
     key: &DocumentKey,
-    state: &Map<String, Value>,
+    change: impl FnOnce(&mut Transaction<'_>) -> Result<(), JsonError>,
 ) -> Result<Option<(ChangeMeta, Vec<u8>)>, WriteError> {
     let refused = |reason: String| WriteError::State { key: key.clone(), reason };
     let mut transaction = loaded.transaction();
-    json::write_json(&mut transaction, state).map_err(|error| refused(error.to_string()))?;
+    change(&mut transaction).map_err(|error| refused(error.to_string()))?;
     // Time 0: no invariant reads a wall clock, and the log keeps when a frontier came.
     let options = automerge::transaction::CommitOptions::default().with_time(0);
     if transaction.commit_with(options).0.is_none() {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::document::Heads;
 use crate::id::{Incarnation, Name, Nonce, StoreId};
+use crate::identity::PublicKey;
 
 /// The release that nodes follow unless their assignment names another.
 pub const DEFAULT_RELEASE: &str = "main";
@@ -31,6 +32,9 @@ pub struct AssignmentState {
     /// Which incarnation of the node's store counts, once it is not the first: a [`StoreStamp`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// The node's public key, so that a hub which never met the node knows it; the document's owner is its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "key_hex")]
+    pub key: Option<PublicKey>,
 }
 
 /// The field of an assignment that holds a [`StoreStamp`].
@@ -146,18 +150,39 @@ pub fn from_state<T: for<'de> Deserialize<'de>>(state: &Map<String, Value>) -> O
     T::deserialize(Value::Object(state.clone())).ok()
 }
 
-mod heads_hex {
+mod key_hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::id::NodeId;
+    use crate::identity::PublicKey;
+
+    #[expect(clippy::ref_option, reason = "serde gives it so")]
+    pub(super) fn serialize<S: Serializer>(key: &Option<PublicKey>, serializer: S) -> Result<S::Ok, S::Error> {
+        match key {
+            Some(key) => serializer.collect_str(&NodeId(key.0)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// A key of another form is passed over: it only helps a hub to know the node sooner.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PublicKey>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.and_then(|text| NodeId::from_hex(&text)).map(|bytes| PublicKey(bytes.0)))
+    }
+}
+
+pub(super) mod heads_hex {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::document::Heads;
     use crate::id::hex_decode;
 
-    pub(super) fn serialize<S: Serializer>(heads: &Heads, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::state) fn serialize<S: Serializer>(heads: &Heads, serializer: S) -> Result<S::Ok, S::Error> {
         let text: String = heads.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         serializer.serialize_str(&text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Heads, D::Error> {
+    pub(in crate::state) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Heads, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex_decode(&text)
             .and_then(|bytes| Heads::from_bytes(&bytes))

@@ -18,7 +18,7 @@ pub struct PeerRow {
     pub node: NodeId,
     /// Hub or node.
     pub role: Role,
-    /// Its name, given at enrolment.
+    /// Its name: a node's, from its assignment. Hubs have theirs in the roster.
     pub name: Option<String>,
     /// Its key.
     pub key: PublicKey,
@@ -50,6 +50,8 @@ pub struct PeerRow {
     pub last_contact: Option<u64>,
     /// What passed between us.
     pub traffic: PeerTraffic,
+    /// At a hub: only the node itself brought its assignment, so nothing but the roster goes to it.
+    pub staged: bool,
 }
 
 /// Payload that passed between this replica and a peer: frames with their length prefix, since the enrolment.
@@ -69,7 +71,7 @@ pub struct PeerTraffic {
 
 const COLUMNS: &str = "id, node, role, name, public_key, revoked, dirty, head, head_chain, acked, cursor, cursor_chain,
     their_store, their_incarnation, forks, last_contact, bytes_in, bytes_out, round_trips, sessions, refused,
-    their_nonce, past_incarnation, past_nonce, past_place, past_chain, unsure, aware, believed, clones";
+    their_nonce, past_incarnation, past_nonce, past_place, past_chain, unsure, aware, believed, clones, staged";
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<PeerRow> {
     let cursor: u64 = row.get(10)?;
@@ -106,6 +108,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<PeerRow> {
             sessions: row.get(19)?,
             refused: row.get(20)?,
         },
+        staged: row.get(30)?,
     })
 }
 

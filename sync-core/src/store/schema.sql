@@ -84,7 +84,7 @@ CREATE TABLE peer (
   id           INTEGER PRIMARY KEY,
   node         BLOB    NOT NULL UNIQUE,    -- 32 bytes
   role         INTEGER NOT NULL,           -- 1 hub, 2 node
-  name         TEXT    UNIQUE,             -- given at enrolment; NULL for hubs
+  name         TEXT    UNIQUE,             -- from its assignment; NULL for hubs, whose names are in the roster
   public_key   BLOB    NOT NULL,           -- 32 bytes
   revoked      INTEGER NOT NULL DEFAULT 0,
   dirty        INTEGER NOT NULL DEFAULT 1, -- its feed may lack entries of the log
@@ -111,8 +111,11 @@ CREATE TABLE peer (
   bytes_out    INTEGER NOT NULL DEFAULT 0,
   round_trips  INTEGER NOT NULL DEFAULT 0,
   sessions     INTEGER NOT NULL DEFAULT 0,
-  refused      INTEGER NOT NULL DEFAULT 0  -- entries of ours that the peer refused
+  refused      INTEGER NOT NULL DEFAULT 0, -- entries of ours that the peer refused
+  certificate  BLOB,                       -- DER, the leaf; NULL when it was never seen
+  staged       INTEGER NOT NULL DEFAULT 0  -- at a hub: only the node itself brought its assignment; an operator confirms it
 ) STRICT;
+CREATE INDEX peer_role ON peer (role); -- hubs are few among many nodes, and looked up often
 
 -- What each peer is owed, densely numbered from 1, with a rolling hash. Entries at or below `peer.acked` that a later one
 -- of the same document replaces are dropped; all others stay.
@@ -150,7 +153,9 @@ CREATE TABLE token (
   secret_hash BLOB    NOT NULL,            -- 32 bytes
   labels      TEXT    NOT NULL,            -- JSON object of strings
   expires     INTEGER NOT NULL,
-  redeemed_by BLOB                         -- 32 bytes: node id
+  redeemed_by BLOB,                        -- 32 bytes: node id
+  role        INTEGER NOT NULL DEFAULT 2,  -- what its bearer becomes: 1 hub, 2 node
+  authority   INTEGER NOT NULL DEFAULT 0   -- 1: a hub that redeems it gets the fleet's certificate authority
 ) STRICT, WITHOUT ROWID;
 
 -- Input that was refused, the newest few hundred, for an operator to look at.

@@ -6,7 +6,9 @@ use rusqlite::OptionalExtension;
 
 use super::Tx;
 use super::error::StoreError;
+use super::setup::{role_number, role_of};
 use crate::id::NodeId;
+use crate::identity::Role;
 
 /// A join token as the hub keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct TokenRow {
     pub expires: u64,
     /// Who redeemed it.
     pub redeemed_by: Option<NodeId>,
+    /// What its bearer becomes.
+    pub role: Role,
+    /// A hub that redeems it gets the fleet's certificate authority.
+    pub authority: bool,
 }
 
 /// Whether a token can be redeemed.
@@ -46,8 +52,8 @@ impl Tx<'_> {
         self.inner.execute("DELETE FROM token WHERE expires < ?", [now.saturating_sub(86_400)])?;
         let labels = serde_json::to_string(&token.labels).map_err(|_| StoreError::Corrupt { place: "token.labels" })?;
         self.inner.execute(
-            "INSERT INTO token (id, secret_hash, labels, expires) VALUES (?, ?, ?, ?)",
-            (token.id, token.secret_hash, labels, token.expires),
+            "INSERT INTO token (id, secret_hash, labels, expires, role, authority) VALUES (?, ?, ?, ?, ?, ?)",
+            (token.id, token.secret_hash, labels, token.expires, role_number(token.role), token.authority),
         )?;
         Ok(())
     }
@@ -64,14 +70,18 @@ impl Tx<'_> {
         now: u64,
     ) -> Result<Redemption, StoreError> {
         let row = self.inner.query_row(
-            "SELECT secret_hash, labels, expires, redeemed_by FROM token WHERE id = ?",
+            "SELECT secret_hash, labels, expires, redeemed_by, role, authority FROM token WHERE id = ?",
             [id],
             |row| {
                 let redeemed_by: Option<[u8; 32]> = row.get(3)?;
-                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, String>(1)?, row.get(2)?, redeemed_by))
+                let (role, authority) = (role_of(row.get(4)?), row.get(5)?);
+                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, String>(1)?, row.get(2)?, redeemed_by, role, authority))
             },
         );
-        let Some((stored, labels, expires, redeemed_by)) = row.optional()? else { return Ok(Redemption::Unknown) };
+        let row = row.optional()?;
+        let Some((stored, labels, expires, redeemed_by, role, authority)) = row else {
+            return Ok(Redemption::Unknown);
+        };
         // Hashes are compared, so the time this takes says nothing about the secret.
         if stored != secret_hash {
             return Ok(Redemption::Unknown);
@@ -84,7 +94,7 @@ impl Tx<'_> {
         if redeemed_by.is_none() && now > expires {
             return Ok(Redemption::Expired);
         }
-        Ok(Redemption::Valid(TokenRow { id, secret_hash, labels, expires, redeemed_by }))
+        Ok(Redemption::Valid(TokenRow { id, secret_hash, labels, expires, redeemed_by, role, authority }))
     }
 
     /// Voids every token that was not redeemed: in the past that this store lost, they may have been.

@@ -7,7 +7,9 @@ use tokio::time::timeout;
 
 use crate::id::{Name, NodeId};
 use crate::identity::enrolment::JoinMessageError;
-use crate::identity::{Identity, IdentityError, JoinRefusal, JoinReply, JoinRequest, SigningKey, Token, tls};
+use crate::identity::{
+    HandedAuthority, Identity, IdentityError, JoinRefusal, JoinReply, JoinRequest, SigningKey, Token, tls,
+};
 use crate::limits::JOIN_MESSAGE_BYTES_MAX;
 use crate::transport::endpoint::{DialError, client_socket, connect};
 use crate::transport::link::{CloseCode, FrameReceiver, FrameSender, LinkControl, LinkError};
@@ -42,6 +44,35 @@ pub async fn join_on(
     key: &SigningKey,
     settings: &Settings,
 ) -> Result<Identity, JoinError> {
+    let request = JoinRequest::new(token, name.clone(), key);
+    ask(endpoint, address, token, &request, key, settings).await.map(|(identity, _)| identity)
+}
+
+/// Asks the hub at `address` to let the holder of `key` in as another hub called `name`, which others reach at `own_address`.
+/// When the token says so, the fleet's authority comes with the identity.
+///
+/// # Errors
+/// As [`join`].
+pub async fn join_as_hub(
+    address: SocketAddr,
+    token: &Token,
+    name: &Name,
+    own_address: Option<String>,
+    key: &SigningKey,
+    settings: &Settings,
+) -> Result<(Identity, Option<HandedAuthority>), JoinError> {
+    let request = JoinRequest::new_hub(token, name.clone(), own_address, key);
+    ask(&client_socket(address)?, address, token, &request, key, settings).await
+}
+
+async fn ask(
+    endpoint: &quinn::Endpoint,
+    address: SocketAddr,
+    token: &Token,
+    request: &JoinRequest,
+    key: &SigningKey,
+    settings: &Settings,
+) -> Result<(Identity, Option<HandedAuthority>), JoinError> {
     let (config, check) = tls::join_config(token.pin).map_err(DialError::from)?;
     let (connection, hub) = connect(endpoint, address, config, &check, &token.pin, settings).await?;
     let control = LinkControl::new(connection.clone(), endpoint.clone());
@@ -54,7 +85,7 @@ pub async fn join_on(
         let (send, receive) = connection.open_bi().await?;
         let mut sender = FrameSender::new(send, control.clone());
         let mut receiver = FrameReceiver::new(receive, control.clone(), JOIN_MESSAGE_BYTES_MAX);
-        sender.send(JoinRequest::new(token, name.clone(), key).encode()).await?;
+        sender.send(request.encode()).await?;
         sender.finish();
         receiver.recv().await?.ok_or(LinkError::CutShort)
     };
@@ -62,8 +93,9 @@ pub async fn join_on(
     let reply = answer.map_err(JoinError::NoReply)?;
     control.close(CloseCode::DONE, "");
     match JoinReply::decode(&reply).map_err(JoinError::Reply)? {
-        JoinReply::Accepted { chain } => {
-            Identity::new(SigningKey::from_seed(*key.seed()), chain, token.pin).map_err(JoinError::Chain)
+        JoinReply::Accepted { chain, authority } => {
+            let identity = Identity::new(SigningKey::from_seed(*key.seed()), chain, token.pin);
+            Ok((identity.map_err(JoinError::Chain)?, authority))
         }
         JoinReply::Refused { reason, message } => Err(JoinError::Refused { reason, message }),
     }

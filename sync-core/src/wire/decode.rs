@@ -23,7 +23,8 @@ use crate::document::{Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest
 use crate::id::{Chain, DocumentId, Incarnation, NodeId, Nonce, StoreId};
 use crate::identity::Signature;
 use crate::limits::{
-    FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX, SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
+    CERTIFICATE_BYTES_MAX, CERTIFICATES_CARRIED_MAX, FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX,
+    SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
 };
 use crate::position::Position;
 
@@ -146,8 +147,12 @@ fn signed_frontier(
         [] => sender,
         bytes => NodeId::from_slice(bytes).ok_or(field("frontier.author"))?,
     };
+    let fits = |certificate: &Vec<u8>| certificate.len() <= CERTIFICATE_BYTES_MAX;
+    if it.certificate.len() > CERTIFICATES_CARRIED_MAX || !it.certificate.iter().all(fits) {
+        return Err(field("frontier.certificate"));
+    }
     let frontier = Frontier { document: key.id(), generation, version, heads };
-    Ok(UnverifiedFrontier { frontier, author, signature: Signature(signature) })
+    Ok(UnverifiedFrontier { frontier, author, signature: Signature(signature), certificates: it.certificate.clone() })
 }
 
 fn refuse(it: proto::Refuse) -> Result<Refuse, DecodeError> {
@@ -167,6 +172,8 @@ fn refuse(it: proto::Refuse) -> Result<Refuse, DecodeError> {
         proto::Reason::Poison => Reason::Poison,
         proto::Reason::TooLarge => Reason::TooLarge,
         proto::Reason::Generation => Reason::Generation,
+        proto::Reason::Revoked => Reason::Revoked,
+        proto::Reason::Certificate => Reason::Certificate,
     };
     let document = DocumentId::from_slice(&it.document).ok_or(field("refuse.document"))?;
     Ok(Refuse { document, heads, reason, message: bounded(it.message) })

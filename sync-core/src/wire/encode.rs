@@ -60,6 +60,7 @@ fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
         heads: claim.frontier.heads.to_bytes(),
         signature: claim.signature.0.to_vec(),
         author: if claim.author == sender { Vec::new() } else { claim.author.0.to_vec() },
+        certificate: claim.certificates.clone(),
     });
     proto::Delta {
         document: Some(document(&frame.key)),
@@ -83,6 +84,8 @@ fn refuse(it: &Refuse) -> proto::Refuse {
         Reason::Poison => proto::Reason::Poison,
         Reason::TooLarge => proto::Reason::TooLarge,
         Reason::Generation => proto::Reason::Generation,
+        Reason::Revoked => proto::Reason::Revoked,
+        Reason::Certificate => proto::Reason::Certificate,
     };
     proto::Refuse {
         document: it.document.0.to_vec(),

@@ -31,7 +31,7 @@ impl Fleet {
         let folder = memory_folder();
         copy_files(copy.path(), folder.path());
         let seat = &self.seats[member.0];
-        let (peer, id, pem) = (seat.peer, seat.id, seat.pem.clone());
+        let (peer, id, pem) = (seat.peer.clone(), seat.id, seat.pem.clone());
         self.seats.push(Seat { folder, replica: None, peer, id, pem, loaded: 0 });
         let twin = Member(self.seats.len() - 1);
         self.start(twin);

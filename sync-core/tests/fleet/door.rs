@@ -74,6 +74,12 @@ impl Door {
         assert!(matches!(answers[..], [Message::Hello(_)]), "{answers:?}");
     }
 
+    /// A member of the fleet of which the hub has never heard.
+    pub(crate) fn stranger(&mut self, role: Role) -> Identity {
+        let key = SigningKey::generate(&mut self.entropy);
+        self.authority.identity(&mut self.entropy, key, role).unwrap()
+    }
+
     /// Another member, known at the hub.
     pub(crate) fn member(&mut self, role: Role) -> Identity {
         let key = SigningKey::generate(&mut self.entropy);
@@ -178,7 +184,12 @@ pub(crate) fn frontier(key: &DocumentKey, heads: Vec<ChangeHash>) -> Frontier {
 }
 
 pub(crate) fn claim(signed: &SignedFrontier) -> UnverifiedFrontier {
-    UnverifiedFrontier { frontier: signed.frontier().clone(), author: signed.author(), signature: *signed.signature() }
+    UnverifiedFrontier {
+        frontier: signed.frontier().clone(),
+        author: signed.author(),
+        signature: *signed.signature(),
+        certificates: Vec::new(),
+    }
 }
 
 /// The hash that a change with these bytes has, or would have if its checksum were right.

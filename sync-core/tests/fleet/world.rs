@@ -121,7 +121,7 @@ impl Fleet {
     }
 
     pub(crate) fn peer(&self, member: Member) -> VerifiedPeer {
-        self.seats[member.0].peer
+        self.seats[member.0].peer.clone()
     }
 
     pub(crate) fn identity(&self, member: Member) -> Identity {
@@ -361,13 +361,18 @@ impl Fleet {
     }
 
     pub(crate) fn assign(&mut self, hub: Member, node: Member, layers: &[&str]) {
+        self.assign_named(hub, node, &format!("node-{}", node.0), layers);
+    }
+
+    pub(crate) fn assign_named(&mut self, hub: Member, node: Member, called: &str, layers: &[&str]) {
         let state = AssignmentState {
-            node: name(&format!("node-{}", node.0)),
+            node: name(called),
             labels: [("site".to_owned(), node.0.to_string())].into(),
             layers: layers.iter().map(|layer| name(layer)).collect(),
             release: name(DEFAULT_RELEASE),
             by_hand: true,
             store: None,
+            key: Some(*self.peer(node).key()),
         };
         let key = DocumentKey::assignment(self.id(node));
         self.write(hub, &key, Value::Object(to_state(&state)));

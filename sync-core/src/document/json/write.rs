@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use automerge::{
-    ObjId, Prop, ScalarValue, hydrate,
+    ObjId, Prop, ReadDoc, ScalarValue, hydrate,
     transaction::{Transactable, Transaction},
 };
 use serde_json::{Map, Value};
@@ -67,6 +67,31 @@ pub(super) fn write_root(
         update_map(tx, id, entries, target, ListField::ROOT)?;
     }
     Ok(Written { operations: tx.pending_ops() - before })
+}
+
+/// See [`super::settle`].
+pub(super) fn settle(tx: &mut Transaction<'_>, path: &[PathSegment], value: &Value) -> Result<(), JsonError> {
+    let nowhere = || JsonError::NoPlace { at: pointer(path) };
+    let (last, parents) = path.split_last().ok_or_else(nowhere)?;
+    let mut parent = automerge::ROOT;
+    for segment in parents {
+        parent = match tx.get(&parent, place(segment))? {
+            Some((automerge::Value::Object(_), id)) => id,
+            _ => return Err(nowhere()),
+        };
+    }
+    // Not there: nothing is in conflict. A map's key on a list, or past its end, is Automerge's error.
+    if tx.get(&parent, place(last))?.is_none() {
+        return Err(nowhere());
+    }
+    put(tx, &parent, place(last), value)
+}
+
+fn place(segment: &PathSegment) -> Prop {
+    match segment {
+        PathSegment::Key(key) => key.as_str().into(),
+        PathSegment::Index(index) => (*index).into(),
+    }
 }
 
 fn update_map(

@@ -22,6 +22,28 @@ fn a_request_survives_the_wire() {
 }
 
 #[test]
+fn a_hub_s_request_survives_the_wire_and_is_none_of_a_node_s() {
+    let token = Token { pin: CaPin([1; 32]), hub: [2; 16], id: [3; 8], secret: [4; 16] };
+    for address in [None, Some("hub-b.example:7440".to_owned())] {
+        let request = JoinRequest::new_hub(&token, Name::new("harbour").unwrap(), address, &key());
+        assert_eq!(JoinRequest::decode(&request.encode()), Ok(request.clone()));
+        let changes = [None, Some(Some("elsewhere:1".to_owned()))];
+        for as_hub in changes {
+            let changed = JoinRequest { as_hub, ..request.clone() };
+            assert_eq!(JoinRequest::decode(&changed.encode()), Err(JoinMessageError::Signature));
+        }
+    }
+}
+
+#[test]
+fn a_handed_authority_survives_the_wire_and_is_not_shown() {
+    let authority = Some(HandedAuthority { seed: [77; 32], fleet: Name::new("north-sea").unwrap() });
+    let reply = JoinReply::Accepted { chain: vec![CertificateDer::from(vec![1]); 2], authority };
+    assert!(!format!("{reply:?}").contains("77"));
+    assert_eq!(JoinReply::decode(&reply.encode()), Ok(reply));
+}
+
+#[test]
 fn a_request_whose_name_token_hub_or_key_was_changed_is_refused() {
     let changes: [fn(&mut JoinRequest); 4] = [
         |request| request.name = Name::new("lighthouse").unwrap(),
@@ -53,7 +75,7 @@ fn a_long_message_is_cut_between_characters() {
 
 #[test]
 fn a_reply_with_another_number_of_certificates_is_refused() {
-    let reply = JoinReply::Accepted { chain: vec![CertificateDer::from(vec![1]); 3] };
+    let reply = JoinReply::Accepted { chain: vec![CertificateDer::from(vec![1]); 3], authority: None };
     assert_eq!(JoinReply::decode(&reply.encode()), Err(JoinMessageError::Field { field: "chain" }));
 }
 

@@ -20,6 +20,12 @@ pub struct JoinRequest {
     /// By that key, over the domain separator, the token id, the hub and the name: proves that the node holds the private half. 64 bytes.
     #[prost(bytes = "vec", tag = "6")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// Whether it asks to come in as a hub. Only a token made for that lets it.
+    #[prost(bool, tag = "7")]
+    pub as_hub: bool,
+    /// Of a hub: HOST:PORT where it can be reached, if it knows one.
+    #[prost(string, tag = "8")]
+    pub address: ::prost::alloc::string::String,
 }
 /// From the hub, once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -42,6 +48,12 @@ pub struct Accepted {
     /// Certificates in DER: the node's own, then the fleet's root.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub chain: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// To a hub whose token says so: the private key of the fleet's certificate authority, 32 bytes; otherwise empty.
+    #[prost(bytes = "vec", tag = "2")]
+    pub authority: ::prost::alloc::vec::Vec<u8>,
+    /// With `authority`: the fleet's name, which with the key gives the root certificate.
+    #[prost(string, tag = "3")]
+    pub fleet: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
@@ -62,6 +74,7 @@ pub enum Reason {
     NameTaken = 5,
     OtherHub = 6,
     BadRequest = 7,
+    NoAuthority = 8,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -78,6 +91,7 @@ impl Reason {
             Self::NameTaken => "REASON_NAME_TAKEN",
             Self::OtherHub => "REASON_OTHER_HUB",
             Self::BadRequest => "REASON_BAD_REQUEST",
+            Self::NoAuthority => "REASON_NO_AUTHORITY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -91,6 +105,7 @@ impl Reason {
             "REASON_NAME_TAKEN" => Some(Self::NameTaken),
             "REASON_OTHER_HUB" => Some(Self::OtherHub),
             "REASON_BAD_REQUEST" => Some(Self::BadRequest),
+            "REASON_NO_AUTHORITY" => Some(Self::NoAuthority),
             _ => None,
         }
     }

@@ -121,6 +121,9 @@ pub struct SignedFrontier {
     /// 32 bytes; empty when the sender is the author
     #[prost(bytes = "vec", tag = "4")]
     pub author: ::prost::alloc::vec::Vec<u8>,
+    /// DER: of the author, and of hubs whose changes lie below; each once a link, not the sender's own
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub certificate: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// The sender has made the receiver's feed durable up to here.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -242,6 +245,10 @@ pub enum Reason {
     TooLarge = 9,
     /// a generation that is not known here
     Generation = 10,
+    /// the author is revoked, and this is past what was taken of it before
+    Revoked = 11,
+    /// a certificate that came with the frontier is not of this fleet
+    Certificate = 12,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -261,6 +268,8 @@ impl Reason {
             Self::Poison => "REASON_POISON",
             Self::TooLarge => "REASON_TOO_LARGE",
             Self::Generation => "REASON_GENERATION",
+            Self::Revoked => "REASON_REVOKED",
+            Self::Certificate => "REASON_CERTIFICATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -277,6 +286,8 @@ impl Reason {
             "REASON_POISON" => Some(Self::Poison),
             "REASON_TOO_LARGE" => Some(Self::TooLarge),
             "REASON_GENERATION" => Some(Self::Generation),
+            "REASON_REVOKED" => Some(Self::Revoked),
+            "REASON_CERTIFICATE" => Some(Self::Certificate),
             _ => None,
         }
     }
