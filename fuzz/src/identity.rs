@@ -74,7 +74,10 @@ pub fn seeds() -> Vec<Seed> {
         let length = u16::try_from(leaf.len()).unwrap().to_be_bytes();
         seeds.push((format!("chain-{}", member.role()), with(0, &[&length[..], leaf, root].concat())));
         let chain = member.chain().to_vec();
-        seeds.push((format!("accepted-{}", member.role()), with(3, &JoinReply::Accepted { chain }.encode())));
+        seeds.push((
+            format!("accepted-{}", member.role()),
+            with(3, &JoinReply::Accepted { chain, authority: None }.encode()),
+        ));
     }
     let mut numbers = Seeded(4);
     let token = Token::create(&mut numbers, fleet().pin, &fleet().members[0].id());

@@ -85,7 +85,9 @@ fn try_run(bytes: &[u8]) {
 fn use_replica(mut replica: Replica, hub: &VerifiedPeer) {
     drop(replica.inspect(|tx| {
         for document in tx.documents()? {
-            drop((tx.history(document.row), tx.chunks(document.row), tx.view(document.row), tx.log_of(document.row)));
+            let generation = document.generation;
+            drop((tx.history(document.row, generation), tx.chunks(document.row, generation), tx.view(document.row)));
+            drop((tx.log_of(document.row), tx.roots_between(document.row, 0, generation)));
             drop((tx.pending(document.row), document.latest.map(|latest| tx.log_row(latest))));
         }
         drop((tx.peers(), tx.quarantined(), tx.open_tokens(0), tx.authority()));

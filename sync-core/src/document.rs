@@ -4,12 +4,14 @@ pub mod admission;
 pub mod batch;
 pub mod digest;
 pub mod frontier;
+pub mod generation;
 pub mod genesis;
 pub mod history;
 pub mod json;
 pub mod key;
 pub mod materialise;
 pub mod operations;
+pub mod rebase;
 pub mod scan;
 
 pub use digest::FrontierDigest;

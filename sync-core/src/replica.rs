@@ -12,8 +12,10 @@ mod delta;
 mod desired;
 mod edit;
 mod exchange;
+mod generation;
 pub mod in_process;
 mod incarnation;
+mod late;
 mod meet;
 mod members;
 mod open;
@@ -25,6 +27,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::document::generation::CutPolicy;
 use crate::document::{ActorBytes, Clock, DocumentKey};
 use crate::env::{CrashPoint, Instant, WallTime, Witness};
 use crate::id::{Chain, Incarnation, LinkId, NodeId, StoreId};
@@ -76,6 +79,15 @@ pub enum Output {
 pub enum Event {
     /// A document has a newer frontier.
     Changed(DocumentKey),
+    /// What was written here after the document's history was cut elsewhere was written again on top of the cut.
+    Rebased {
+        /// The document.
+        key: DocumentKey,
+        /// Fields that both sides had changed: each holds both values now, as a conflict.
+        contested: Vec<String>,
+        /// Fields that were left as the cut had them, because their parent or they themselves were deleted or changed there.
+        left: Vec<String>,
+    },
     /// Both sides of a link said hello.
     LinkLive(NodeId),
     /// A link ended.
@@ -141,6 +153,8 @@ pub struct Replica {
     outputs: VecDeque<Output>,
     witness: Witness,
     documents_loaded: u64,
+    /// When a generation has grown enough to be cut.
+    policy: CutPolicy,
 }
 
 impl std::fmt::Debug for Replica {
@@ -170,6 +184,12 @@ impl Replica {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
+    /// unusually small; peers do not need to agree on it.
+    pub fn set_cut_policy(&mut self, policy: CutPolicy) {
+        self.policy = policy;
     }
 
     /// How many documents were loaded into Automerge since the start. Reconnecting must not raise it.

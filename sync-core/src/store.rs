@@ -6,6 +6,7 @@
 mod documents;
 mod error;
 mod feed;
+mod generations;
 mod local;
 mod log;
 mod members;

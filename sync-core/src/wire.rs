@@ -8,6 +8,7 @@ mod encode;
 
 use crate::document::admission::Refusal;
 use crate::document::batch::UnpackError;
+use crate::document::generation::UnverifiedRoot;
 use crate::document::{Clock, DocumentKey, FrontierDigest, Heads, UnverifiedFrontier};
 use crate::id::{DocumentId, Incarnation, NodeId, StoreId};
 pub use crate::position::Position;
@@ -107,6 +108,8 @@ pub struct DeltaFrame {
     pub changes: Vec<u8>,
     /// The frontier; `None` in every part of a large delta but the last.
     pub frontier: Option<UnverifiedFrontier>,
+    /// The records of this generation and of those between it and the receiver's, ascending; only with the frontier.
+    pub roots: Vec<UnverifiedRoot>,
 }
 
 /// Which frontier the sender will not have, and why.
@@ -152,6 +155,8 @@ pub enum Reason {
     Revoked,
     /// A certificate that came with the frontier is not of this fleet.
     Certificate,
+    /// Of a generation that is over at the receiver, or that began there with another record. Nothing is wrong with it.
+    Past,
 }
 
 impl From<&Refusal> for Reason {
@@ -168,7 +173,7 @@ impl From<&Refusal> for Reason {
             Refusal::NotBelow => Self::NotBelow,
             Refusal::Poison { .. } => Self::Poison,
             Refusal::TooManyChanges | Refusal::TooManyBytes | Refusal::TooManyOperations => Self::TooLarge,
-            Refusal::Generation { .. } => Self::Generation,
+            Refusal::Generation { .. } | Refusal::Root { .. } | Refusal::GenesisMissing { .. } => Self::Generation,
             Refusal::Revoked { .. } => Self::Revoked,
             Refusal::Certificate { .. } => Self::Certificate,
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::json;
 use sync_core::document::DocumentKey;
+use sync_core::document::generation::CutPolicy;
 use sync_core::document::{json as document_json, materialise};
 use sync_core::replica::Event;
 use sync_core::store::StoreError;
@@ -89,14 +90,16 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, hubs: usize) -> Self {
+    fn new(seed: u64, hubs: usize, policy: CutPolicy) -> Self {
         let mut fleet = Fleet::new(seed);
+        fleet.policy = policy;
         let hubs: Vec<Member> = (0..hubs).map(|_| fleet.hub()).collect();
         let node = fleet.node();
         let everyone: Vec<Member> = hubs.iter().copied().chain([node]).collect();
         for at in &everyone {
             everyone.iter().filter(|other| *other != at).for_each(|other| fleet.introduce(*at, *other));
         }
+        fleet.home(hubs[0], hubs[0]);
         Self { fleet, hubs, node, released: BTreeMap::new(), reported: None }
     }
 
@@ -185,7 +188,7 @@ impl World {
             tx.find_frontier(document.row, pin.generation, &pin.heads)
         });
         let found: Result<_, StoreError> = found;
-        found.unwrap().is_some()
+        found.unwrap().is_some_and(|row| row.held)
     }
 
     fn settle(&mut self) {
@@ -227,8 +230,11 @@ impl World {
     }
 }
 
-fn run(seed: u64, hubs: usize, steps: &[Step]) {
-    let mut world = World::new(seed, hubs);
+/// A generation ends with almost every write.
+const EAGER: CutPolicy = CutPolicy { changes: 3, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 20 };
+
+fn run(seed: u64, hubs: usize, policy: CutPolicy, steps: &[Step]) {
+    let mut world = World::new(seed, hubs, policy);
     steps.iter().for_each(|step| world.carry_out(step));
     world.settle();
     world.check();
@@ -239,17 +245,27 @@ proptest! {
 
     #[test]
     fn a_hub_and_a_node_agree_in_the_end(seed in any::<u64>(), steps in steps()) {
-        run(seed, 1, &steps);
+        run(seed, 1, CutPolicy::default(), &steps);
     }
 
     #[test]
     fn two_hubs_and_a_node_of_both_agree_in_the_end(seed in any::<u64>(), steps in steps()) {
-        run(seed, 2, &steps);
+        run(seed, 2, CutPolicy::default(), &steps);
+    }
+
+    #[test]
+    fn a_hub_and_a_node_that_cut_their_histories_agree_in_the_end(seed in any::<u64>(), steps in steps()) {
+        run(seed, 1, EAGER, &steps);
+    }
+
+    #[test]
+    fn two_hubs_of_which_one_cuts_histories_agree_in_the_end(seed in any::<u64>(), steps in steps()) {
+        run(seed, 2, EAGER, &steps);
     }
 }
 
 fn conflicts(fleet: &mut Fleet, hub: Member, key: &DocumentKey) -> Vec<document_json::Conflict> {
-    let chunks = fleet.at(hub).inspect(|tx| tx.chunks(tx.document(key.id())?.unwrap().row)).unwrap();
+    let chunks = fleet.at(hub).inspect(|tx| tx.chunks(tx.document(key.id())?.unwrap().row, 0)).unwrap();
     document_json::conflicts(&materialise::load(&chunks, None).unwrap(), None).unwrap()
 }
 

@@ -97,7 +97,8 @@ impl Story {
         let mut numbers = Seeded(seed);
         let authority = CertificateAuthority::create(&mut numbers, Name::new("fleet").unwrap()).unwrap();
         let mut machines = [Role::Node, Role::Hub].map(|role| Machine::new(&authority, role, &mut numbers));
-        let (node, origin) = (machines[NODE].peer.clone(), chain_origin(machines[HUB].store_id(), 1, machines[NODE].peer.id()));
+        let (node, origin) =
+            (machines[NODE].peer.clone(), chain_origin(machines[HUB].store_id(), 1, machines[NODE].peer.id()));
         let introduce = machines[HUB].call(|hub| {
             let add = |edit: &mut sync_core::replica::Edit<'_>| {
                 edit.tx().add_peer(node.key(), node.role(), None, origin).map(drop)
@@ -300,7 +301,7 @@ impl Story {
     fn changes_at(&mut self, who: usize) -> Ledger {
         let key = self.observed.clone();
         let chunks = self.machines[who].replica().inspect(|tx| match tx.document(key.id())? {
-            Some(document) => tx.chunks(document.row),
+            Some(document) => tx.chunks(document.row, document.generation),
             None => Ok::<_, StoreError>(Vec::new()),
         });
         let mut ledger = Ledger::default();

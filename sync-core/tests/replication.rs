@@ -131,7 +131,7 @@ fn many_reports_without_a_link_become_one_change() {
     fleet.sync(node, hub);
     assert_eq!(fleet.observed(hub, node), json!({ "web": { "ready": 49 } }));
     let key = DocumentKey::observed(fleet.id(node));
-    let changes = fleet.at(hub).inspect(|tx| tx.chunks(tx.document(key.id())?.unwrap().row)).unwrap();
+    let changes = fleet.at(hub).inspect(|tx| tx.chunks(tx.document(key.id())?.unwrap().row, 0)).unwrap();
     assert_eq!(changes.len(), 2, "the genesis and one change");
 }
 

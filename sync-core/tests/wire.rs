@@ -37,8 +37,15 @@ fn kinds() -> Vec<(&'static str, Message)> {
         signature: *signed.signature(),
         certificates: Vec::new(),
     };
-    let delta =
-        |frontier| PushEntry::Delta(DeltaFrame { key: base.clone(), generation: 0, changes: vec![1, 2, 3], frontier });
+    let delta = |frontier| {
+        PushEntry::Delta(DeltaFrame {
+            key: base.clone(),
+            generation: 0,
+            changes: vec![1, 2, 3],
+            frontier,
+            roots: Vec::new(),
+        })
+    };
     let push = |entry, through, more| Message::Push(Push { entry, through, more });
     let hello = Hello {
         version_min: VERSION_MIN,
@@ -148,7 +155,7 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
             signature: Signature([half, author].concat().try_into().unwrap()),
             certificates,
         });
-        DeltaFrame { key, generation, changes, frontier }
+        DeltaFrame { key, generation, changes, frontier, roots: Vec::new() }
     })
 }
 

@@ -17,12 +17,12 @@
 
 use super::batch::{self, UnpackError};
 use super::frontier::{SignedFrontier, UnverifiedFrontier};
-use super::genesis::genesis_actor;
+use super::generation::{SignedRoot, UnverifiedRoot};
 use super::history::{ActorBytes, ChangeMeta, Clock, History, Unconnected};
 use super::key::{AuthorGroup, DocumentKey};
 use super::operations::{Misfit, Operations};
 use super::scan::{ScanError, ScannedChange, scan_change};
-use crate::id::NodeId;
+use crate::id::{ChangeHash, NodeId};
 use crate::identity::{PublicKey, Role};
 use crate::limits::{DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, STAGING_BYTES_MAX};
 
@@ -37,6 +37,37 @@ pub struct ReceivedDelta {
     pub batches: Vec<Vec<u8>>,
     /// The frontier above them.
     pub frontier: UnverifiedFrontier,
+}
+
+/// A delta whose frontier was signed by someone who may write the document. Its changes are still claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthenticDelta {
+    key: DocumentKey,
+    batches: Vec<Vec<u8>>,
+    frontier: SignedFrontier,
+}
+
+impl AuthenticDelta {
+    /// The frontier.
+    #[must_use]
+    pub fn frontier(&self) -> &SignedFrontier {
+        &self.frontier
+    }
+}
+
+/// The generation that a delta is checked against, as far as it is held.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Which one.
+    pub generation: u32,
+    /// The actor of its genesis.
+    pub genesis_actor: ActorBytes,
+    /// Its genesis, when that has to come as the first change of the delta.
+    pub awaited: Option<ChangeHash>,
+    /// What is held of its changes.
+    pub history: History,
+    /// Their operations.
+    pub operations: Operations,
 }
 
 /// A delta that passed admission. Only this module makes one, so only checked changes can be stored.
@@ -110,13 +141,25 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
-    /// A generation that is not held here.
+    /// A generation that is not held here, and nothing came that would begin it.
     #[error("generation {found} where {held} is held")]
     Generation {
         /// What is held.
         held: u32,
         /// What came.
         found: u32,
+    },
+    /// A generation's record is not signed by one of the document's authors, or not of this document.
+    #[error("the record of generation {generation} is not signed by an author of the document")]
+    Root {
+        /// The generation.
+        generation: u32,
+    },
+    /// The genesis of the generation is neither here nor could it be computed, and it is not the first change that came.
+    #[error("the genesis of generation {generation} is not held here and did not come")]
+    GenesisMissing {
+        /// The generation.
+        generation: u32,
     },
     /// The batch cannot be unpacked.
     #[error(transparent)]
@@ -177,31 +220,44 @@ pub enum Refusal {
     },
 }
 
-/// Checks everything about `received` that can be checked without loading the document.
-///
-/// `held` is `None` when the document is not held yet; `history` then starts with its genesis.
+/// Checks who speaks: that the frontier is of this document and signed by someone who may write it.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn admit(
-    received: ReceivedDelta,
-    held_generation: u32,
-    mut history: History,
-    mut operations: Operations,
-    authors: &Authors,
-) -> Result<AdmittedDelta, Refusal> {
-    let key = received.key;
-    if !key.is_well_formed() || received.frontier.frontier.document != key.id() {
+pub fn authenticate(received: ReceivedDelta, authors: &Authors) -> Result<AuthenticDelta, Refusal> {
+    let ReceivedDelta { key, generation, batches, frontier } = received;
+    if !key.is_well_formed() || frontier.frontier.document != key.id() || frontier.frontier.generation != generation {
         return Err(Refusal::Key);
     }
-    let frontier = verify_author(received.frontier, &key, authors)?;
-    let found = received.generation;
-    if found != held_generation || frontier.frontier().generation != found {
-        return Err(Refusal::Generation { held: held_generation, found });
+    let public = key_of_author(frontier.author, &key, authors)?;
+    let frontier = frontier.verify(&public).ok_or(Refusal::Signature)?;
+    Ok(AuthenticDelta { key, batches, frontier })
+}
+
+/// Checks that a generation's record is of this document and signed by someone who may write it.
+///
+/// # Errors
+/// [`Refusal::Root`].
+pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Authors) -> Result<SignedRoot, Refusal> {
+    let generation = claim.root.generation;
+    let refused = Refusal::Root { generation };
+    if claim.root.document != key.id() || generation == 0 {
+        return Err(refused);
     }
+    let public = key_of_author(claim.author, key, authors).map_err(|_| refused.clone())?;
+    claim.verify(&public).ok_or(refused)
+}
+
+/// Checks everything about `received` that can be checked without loading the document.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
+    let AuthenticDelta { key, batches, frontier } = received;
+    let Ground { generation, genesis_actor, mut awaited, mut history, mut operations } = ground;
     let mut chunks: Vec<Vec<u8>> = Vec::new();
     let mut bytes = 0_u64;
-    for batch in &received.batches {
+    for batch in &batches {
         let mut unpacked = batch::unpack(batch)?;
         bytes = bytes.saturating_add(unpacked.iter().map(Vec::len).sum::<usize>() as u64);
         if bytes > STAGING_BYTES_MAX {
@@ -219,12 +275,22 @@ pub fn admit(
         if history.contains(&scanned.hash) {
             continue;
         }
-        check_actors(&scanned, &key, authors, number)?;
+        if let Some(genesis) = awaited.take() {
+            let is_first = scanned.seq == 1 && scanned.deps.is_empty() && scanned.other_actors.is_empty();
+            if scanned.hash != genesis || scanned.actor != genesis_actor || !is_first {
+                return Err(Refusal::GenesisMissing { generation });
+            }
+        } else {
+            check_actors(&scanned, &key, genesis_actor, authors, number)?;
+        }
         budget = budget.checked_sub(scanned.operation_count).ok_or(Refusal::TooManyOperations)?;
         let meta = connect(&scanned, &mut history, number)?;
         let past = history.clock_at(&meta.deps).unwrap_or_default();
         operations.add_checked(&scanned, &past).map_err(|error| Refusal::Misfit { number, error })?;
         changes.push((meta, chunk));
+    }
+    if awaited.is_some() {
+        return Err(Refusal::GenesisMissing { generation });
     }
     let clock = history.clock_at(frontier.frontier().heads.hashes()).ok_or(Refusal::NotBelow)?;
     if changes.iter().any(|(meta, _)| clock.seq(&meta.actor) < meta.seq) {
@@ -233,22 +299,25 @@ pub fn admit(
     Ok(AdmittedDelta { changes, frontier, clock })
 }
 
-fn verify_author(claim: UnverifiedFrontier, key: &DocumentKey, authors: &Authors) -> Result<SignedFrontier, Refusal> {
-    let author = claim.author;
-    let (public, role) = authors.author.ok_or(Refusal::UnknownAuthor { author })?;
+/// The key of someone who may write the document.
+fn key_of_author(author: NodeId, key: &DocumentKey, authors: &Authors) -> Result<PublicKey, Refusal> {
+    let (public, role) =
+        authors.author.filter(|(public, _)| public.node_id() == author).ok_or(Refusal::UnknownAuthor { author })?;
     let allowed = match key.author_group() {
         AuthorGroup::Hubs => role == Role::Hub,
         AuthorGroup::Node(node) => author == node,
     };
-    if !allowed {
-        return Err(Refusal::NotTheAuthor { author });
-    }
-    claim.verify(&public).ok_or(Refusal::Signature)
+    if allowed { Ok(public) } else { Err(Refusal::NotTheAuthor { author }) }
 }
 
 /// A change may be by, and may name, only actors of the document's authors; and nobody adds to the genesis.
-fn check_actors(scanned: &ScannedChange, key: &DocumentKey, authors: &Authors, number: usize) -> Result<(), Refusal> {
-    let genesis = genesis_actor(key, 0);
+fn check_actors(
+    scanned: &ScannedChange,
+    key: &DocumentKey,
+    genesis: ActorBytes,
+    authors: &Authors,
+    number: usize,
+) -> Result<(), Refusal> {
     let is_author = |actor: &ActorBytes| match key.author_group() {
         AuthorGroup::Hubs => authors.hubs.iter().any(|hub| actor.belongs_to(hub)),
         AuthorGroup::Node(node) => actor.belongs_to(&node),

@@ -12,7 +12,7 @@
     )
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::id::{ChangeHash, NodeId};
@@ -31,6 +31,17 @@ impl ActorBytes {
             *target = *source;
         }
         Self(bytes)
+    }
+
+    /// The actor that this one's author uses in the generation with this genesis: a number that was used in one generation
+    /// says nothing in another.
+    #[must_use]
+    pub fn in_generation(&self, genesis: &ChangeHash) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("archipel 2026 generation actor");
+        hasher.update(&self.0).update(&genesis.0);
+        let mut actor = *self;
+        hasher.finalize_xof().fill(&mut actor.0[8..]);
+        actor
     }
 
     /// Whether an actor of `author` may look like this.
@@ -104,18 +115,6 @@ impl Clock {
         other.0.iter().all(|(actor, seq)| self.seq(actor) >= *seq)
     }
 
-    /// How many actors it names.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether it holds nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// How `self` stands to `other`.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {
@@ -125,6 +124,18 @@ impl Clock {
             (false, true) => Causality::Older,
             (false, false) => Causality::Concurrent,
         }
+    }
+
+    /// How many actors it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it holds no change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Actors with the number of their changes, ascending by actor.
@@ -168,6 +179,21 @@ pub struct ChangeMeta {
     pub max_op: u64,
     /// The changes it was made on top of.
     pub deps: Vec<ChangeHash>,
+}
+
+impl ChangeMeta {
+    /// The place of a change that Automerge read or wrote; `None` when its actor has another length than ours.
+    #[must_use]
+    pub fn of(change: &automerge::Change) -> Option<Self> {
+        Some(Self {
+            hash: ChangeHash(change.hash().0),
+            actor: ActorBytes::from_slice(change.actor_id().to_bytes())?,
+            seq: change.seq(),
+            start_op: change.start_op().get(),
+            max_op: change.max_op(),
+            deps: change.deps().iter().map(|dep| ChangeHash(dep.0)).collect(),
+        })
+    }
 }
 
 /// The changes of one document, in a causal order, with the clock at each.
@@ -232,6 +258,19 @@ impl History {
         let meta = |hash: &ChangeHash| self.by_hash.get(hash).map(|(meta, _)| meta);
         let after = hashes.partition_point(|hash| meta(hash).is_some_and(|meta| meta.max_op < counter));
         hashes.get(after).and_then(meta).filter(|meta| meta.start_op <= counter)
+    }
+
+    /// The heads of the changes that `clock` holds, which must be closed: with a change it holds all that it builds on.
+    #[must_use]
+    pub fn heads_at(&self, clock: &Clock) -> Vec<ChangeHash> {
+        let held = |(meta, _): &&(ChangeMeta, Clock)| meta.seq <= clock.seq(&meta.actor);
+        let mut heads: BTreeSet<ChangeHash> = self.by_hash.values().filter(held).map(|(meta, _)| meta.hash).collect();
+        for (meta, _) in self.by_hash.values().filter(held) {
+            for dep in &meta.deps {
+                heads.remove(dep);
+            }
+        }
+        heads.into_iter().collect()
     }
 
     /// How many changes of `actor` are known.

@@ -48,6 +48,15 @@ pub fn write_json(tx: &mut Transaction<'_>, target: &Map<String, Value>) -> Resu
     write::write_root(tx, &current, target)
 }
 
+/// Writes the value of one field anew although it is the same, so that it stands beside what another replica concurrently
+/// writes there. `path` leads through maps; where it does not lead to one, nothing is written.
+///
+/// # Errors
+/// [`JsonError`].
+pub fn write_again(tx: &mut Transaction<'_>, path: &[String], value: &Value) -> Result<(), JsonError> {
+    write::write_again(tx, path, value)
+}
+
 /// The document's root map as JSON at `heads`; `None` means now.
 ///
 /// Where several values are concurrent, the one that Automerge shows everywhere is taken; see [`conflicts`].

@@ -1,12 +1,14 @@
 //! Takes what a peer pushed into the store: admission, then materialising, in a savepoint, so that one bad delta undoes
 //! itself and nothing else.
 
+use super::generation::{self, Follow, Grounded};
 use super::write::{self, Author, WriteError};
-use super::{certificates, is_own, members, roster};
+use super::{certificates, is_own, late, members, roster};
 use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
+use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::history::Causality;
 use crate::document::materialise::{self, MaterialiseError};
-use crate::document::operations::Operations;
+use crate::document::rebase::Rebase;
 use crate::document::{AuthorGroup, DocumentKey, DocumentKind, genesis};
 use crate::env::WallTime;
 use crate::id::NodeId;
@@ -34,10 +36,12 @@ pub(super) struct Taken {
     pub(super) shown: Vec<NodeId>,
     /// Somebody's enrolment was taken back.
     pub(super) revokes: bool,
+    /// Work of this replica that came too late for a cut was written again.
+    pub(super) rebased: Option<Rebase>,
 }
 
 /// Why a delta was not taken.
-enum TakeError {
+pub(super) enum TakeError {
     Refused(Refusal),
     Store(StoreError),
 }
@@ -80,8 +84,9 @@ pub(super) fn take_delta(
     let learned = certificates::learn(tx, author.identity, &frontier.certificates)?;
     let was_held = tx.document(id)?.is_some_and(|document| document.latest.is_some());
     let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches, frontier };
+    let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
-        let taken = tx.attempt(|| take(tx, author, peer, received, documents_loaded))?;
+        let taken = tx.attempt(|| take(tx, author, peer, received, roots, documents_loaded))?;
         Ok(Taken { shown, ..taken })
     });
     match taken {
@@ -93,7 +98,10 @@ pub(super) fn take_delta(
         Err(TakeError::Refused(refusal)) => {
             let message = refusal.to_string();
             tracing::warn!(peer = %peer.node.short(), document = %key, %message, "refused a delta");
-            tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
+            // The sender thought that the genesis could be computed here. Nobody is to blame, and it comes again.
+            if !matches!(refusal, Refusal::GenesisMissing { .. }) {
+                tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
+            }
             let reason = Reason::from(&refusal);
             let refused = Some(Refuse { document: id, heads: Some(heads), reason, message });
             Ok(Taken { refused, ..Taken::default() })
@@ -119,16 +127,19 @@ fn take(
     author: &Author<'_>,
     peer: &PeerRow,
     received: ReceivedDelta,
+    roots: Vec<UnverifiedRoot>,
     documents_loaded: &mut u64,
 ) -> Result<Taken, TakeError> {
     let key = received.key.clone();
-    let heads = received.frontier.frontier.heads.clone();
     let is_own_word = received.frontier.author == author.identity.id();
     let (authors, is_revoked) = authors(tx, author.identity, received.frontier.author)?;
+    let received = admission::authenticate(received, &authors)?;
+    let generation = received.frontier().frontier().generation;
+    let heads = received.frontier().frontier().heads.clone();
     let held = tx.document(key.id())?;
-    let generation = held.as_ref().map_or(0, |document| document.generation);
     if let Some(document) = &held
         && let Some(row) = tx.find_frontier(document.row, generation, &heads)?
+        && row.held
     {
         // Whether it is the newest was decided when it came first.
         tracing::debug!(document = %key, frontier = %row.frontier.frontier().heads.short(), "held already");
@@ -138,28 +149,43 @@ fn take(
         Some(document) => document,
         None => create(tx, &key)?,
     };
-    let history = tx.history(document.row)?;
-    let mut operations = Operations::default();
-    for chunk in tx.chunks(document.row)? {
-        operations.add_stored(&chunk);
-    }
-    let admitted = admission::admit(received, generation, history, operations, &authors)?;
+    let roots = authentic_roots(tx, author.identity, &key, generation, roots)?;
+    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots)? else {
+        tracing::debug!(document = %key, generation, "of a generation that is over");
+        // What follows must not build on it.
+        let message = format!("generation {generation} is over here");
+        let refused = Some(Refuse { document: key.id(), heads: Some(heads), reason: Reason::Past, message });
+        return Ok(Taken { refused, feeds_grow: owe_to_author(tx, peer, &document)?, ..Taken::default() });
+    };
+    let Grounded { ground, follow } = grounded;
+    let admitted = admission::admit(received, ground, &authors)?;
     let (signer, frontier) = (admitted.frontier().author(), admitted.frontier().frontier());
     if is_revoked && !roster::still_counts(tx, peer, &document, signer, frontier, admitted.clock())? {
         return Err(Refusal::Revoked { author: signer }.into());
     }
+    let is_present = follow.as_ref().is_some_and(|follow| follow.is_present);
+    let late = match &follow {
+        Some(follow) if is_present && is_own(author.identity, &key) => late::find(tx, author, &document, follow)?,
+        _ => None,
+    };
+    if let Some(follow) = &follow {
+        generation::follow(tx, &document, follow)?;
+    }
     for (meta, chunk) in admitted.changes() {
-        tx.add_change(document.row, meta, chunk)?;
+        tx.add_change(document.row, generation, meta, chunk)?;
     }
     let seq = tx.append_frontier(document.row, admitted.frontier(), admitted.clock(), author.wall)?;
     let causality = match document.latest {
         None => Causality::Newer,
+        Some(_) if is_present => Causality::Newer,
+        // Whoever wrote it brings it into the present generation, or has done so.
+        Some(_) if generation < document.generation => Causality::Older,
         Some(latest) => admitted.clock().compare(&tx.log_row(latest)?.clock),
     };
     let mut revokes = false;
     if causality == Causality::Newer || !admitted.changes().is_empty() {
         *documents_loaded += 1;
-        let loaded = materialise::load(&tx.chunks(document.row)?, None)?;
+        let loaded = materialise::load(&tx.chunks(document.row, generation)?, None)?;
         let state = materialise::state_at(&loaded, &heads)?;
         if causality == Causality::Newer {
             tx.set_latest(document.row, seq)?;
@@ -170,6 +196,16 @@ fn take(
         }
     }
     let came = Taken { holds: Some((document.row, seq)), is_own_word, revokes, ..Taken::default() };
+    if is_present {
+        let document = StoredDocument { generation, latest: Some(seq), ..document };
+        let rebased = match (late, follow.as_ref().and_then(Follow::root)) {
+            (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, documents_loaded)?,
+            _ => Taken::default(),
+        };
+        generation::drop_old(tx, author.identity, &document)?;
+        let revokes = key.kind == DocumentKind::Roster;
+        return Ok(Taken { changed: Some(key), feeds_grow: true, rebased: rebased.rebased, revokes, ..came });
+    }
     match causality {
         Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
         Causality::Concurrent if is_own(author.identity, &key) => {
@@ -186,6 +222,31 @@ fn take(
             Ok(Taken { feeds_grow: owe_to_author(tx, peer, &document)?, beside_itself, ..came })
         }
         Causality::Equal | Causality::Older => Ok(came),
+    }
+}
+
+/// Checks the records that came with a delta: signed by the document's authors, each the generation after the one before, the
+/// last the delta's own.
+fn authentic_roots(
+    tx: &Tx<'_>,
+    identity: &Identity,
+    key: &DocumentKey,
+    generation: u32,
+    claims: Vec<UnverifiedRoot>,
+) -> Result<Vec<SignedRoot>, TakeError> {
+    let mut roots: Vec<SignedRoot> = Vec::new();
+    for claim in claims {
+        let number = claim.root.generation;
+        let (authors, _) = authors(tx, identity, claim.author)?;
+        let root = admission::authenticate_root(claim, key, &authors)?;
+        if roots.last().is_some_and(|last| last.root().generation.checked_add(1) != Some(number)) {
+            return Err(Refusal::Root { generation: number }.into());
+        }
+        roots.push(root);
+    }
+    match roots.last() {
+        Some(last) if last.root().generation != generation => Err(Refusal::Root { generation }.into()),
+        _ => Ok(roots),
     }
 }
 
@@ -229,7 +290,7 @@ fn owe_to_author(tx: &Tx<'_>, peer: &PeerRow, document: &StoredDocument) -> Resu
 pub(super) fn create(tx: &Tx<'_>, key: &DocumentKey) -> Result<StoredDocument, StoreError> {
     let document = tx.add_document(key, 0)?;
     let genesis = genesis::genesis(key);
-    tx.add_change(document.row, &genesis.meta, &genesis.bytes)?;
+    tx.add_change(document.row, 0, &genesis.meta, &genesis.bytes)?;
     Ok(document)
 }
 

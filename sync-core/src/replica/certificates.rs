@@ -15,8 +15,8 @@ use crate::limits::CERTIFICATES_CARRIED_MAX;
 use crate::store::{StoreError, Tx};
 use crate::wire::PushEntry;
 
-/// Puts on each frontier the certificates that its receiver needs and was not shown on this link: its author's, and of a
-/// document of the hubs those of the hubs whose changes lie below it.
+/// Puts on each frontier the certificates that its receiver needs and was not shown on this link: its author's, those of
+/// the authors of the records with it, and of a document of the hubs those of the hubs whose changes lie below it.
 pub(super) fn attach(
     tx: &Tx<'_>,
     identity: &Identity,
@@ -27,6 +27,7 @@ pub(super) fn attach(
         let PushEntry::Delta(delta) = entry else { continue };
         let Some(claim) = &mut delta.frontier else { continue };
         let mut wanted = vec![claim.author];
+        wanted.extend(delta.roots.iter().map(|root| root.author));
         if delta.key.author_group() == AuthorGroup::Hubs {
             wanted.extend(writers(tx, identity, shown, claim)?);
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::edit::Edit;
 use super::write::{self, WriteError};
+use crate::document::genesis::genesis_actor;
 use crate::document::json::{self, PathSegment};
 use crate::document::materialise;
 use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, History, SignedFrontier};
@@ -30,7 +31,7 @@ pub struct ClaimedValue {
     pub at: Option<u64>,
 }
 
-/// The fields of a document of the hubs that are in conflict at its newest frontier, by path. A document that one hub alone
+/// The fields of a document of the hubs that are in conflict at its newest frontier, by path. A document that one actor alone
 /// has written is not even loaded.
 ///
 /// # Errors
@@ -39,11 +40,12 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
     let Some(document) = tx.document(key.id())? else { return Ok(Vec::new()) };
     let (AuthorGroup::Hubs, Some(latest)) = (key.author_group(), document.latest) else { return Ok(Vec::new()) };
     let latest = tx.log_row(latest)?;
-    if writers(&latest.clock, &document) < 2 {
+    if writers(tx, &latest.clock, &document)? < 2 {
         return Ok(Vec::new());
     }
     let heads = latest.frontier.frontier().heads.to_automerge();
-    let loaded = materialise::load(&tx.chunks(document.row)?, None).map_err(|error| error.to_string());
+    let loaded =
+        materialise::load(&tx.chunks(document.row, document.generation)?, None).map_err(|error| error.to_string());
     let found = loaded.and_then(|loaded| json::conflicts(&loaded, Some(&heads)).map_err(|error| error.to_string()));
     let found = match found {
         Ok(found) => found,
@@ -55,7 +57,7 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let (history, log, hubs) = (tx.history(document.row)?, tx.log_of(document.row)?, hubs(tx)?);
+    let (history, log, hubs) = (tx.history(document.row, document.generation)?, tx.log_of(document.row)?, hubs(tx)?);
     let mut conflicts = Vec::new();
     for conflict in found {
         let mut values = Vec::new();
@@ -68,12 +70,12 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
     Ok(conflicts)
 }
 
-/// How many hubs wrote below the clock: the first half of an actor is its hub's.
-fn writers(clock: &Clock, document: &StoredDocument) -> usize {
-    let genesis = crate::document::genesis::genesis_actor(&document.key, document.generation);
-    let halves =
-        clock.iter().filter(|(actor, _)| **actor != genesis).filter_map(|(actor, _)| actor.0.first_chunk::<8>());
-    halves.collect::<std::collections::BTreeSet<_>>().len()
+/// How many actors wrote below the clock, the genesis left out. What was written again after a cut has two of one hub.
+fn writers(tx: &Tx<'_>, clock: &Clock, document: &StoredDocument) -> Result<usize, StoreError> {
+    let root = tx.root(document.row, document.generation)?;
+    let cut = root.as_ref().map(|signed| &signed.root().cut);
+    let genesis = genesis_actor(&document.key, document.generation, cut);
+    Ok(clock.iter().filter(|(actor, _)| **actor != genesis).count())
 }
 
 fn hubs(tx: &Tx<'_>) -> Result<Vec<NodeId>, StoreError> {

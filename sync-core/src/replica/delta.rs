@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::genesis::genesis_actor;
-use crate::document::{Clock, DocumentKey, UnverifiedFrontier, batch};
+use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, UnverifiedFrontier, batch};
 use crate::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, PART_BYTES_MAX};
 use crate::store::{FeedEntry, LogRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx, Weight};
 use crate::wire::{DeltaFrame, PushEntry};
@@ -36,19 +37,94 @@ pub(super) fn step<'a>(
     if passed.contains(&target) {
         return Ok(Step { entries: Vec::new(), brings_to: Some(target), arrives: true });
     }
-    let mut base = tx.feed_base(peer, entry)?;
-    if let Some(passed) = passed.last() {
-        base.join(&tx.log_row(*passed)?.clock);
+    let target = tx.log_row(target)?;
+    if !target.held {
+        // Its generation was dropped here: who needs it gets what replaced it, which is further down the feed.
+        return Ok(Step { entries: Vec::new(), brings_to: None, arrives: true });
     }
+    let mut known = tx.feed_base(peer, entry)?;
+    let generation = Generation::of(tx, &document, &target)?;
+    let mut base = Clock::default();
+    if let Some((first, rest)) = known.split_first() {
+        base = generation.held_at(first);
+        rest.iter().for_each(|row| base.meet(&generation.held_at(row)));
+    }
+    if let Some(passed) = passed.last() {
+        let passed = tx.log_row(*passed)?;
+        base.join(&generation.held_at(&passed));
+        known.push(passed);
+    }
+    if generation.root.is_none() {
+        // The first genesis follows from the document's name.
+        base.raise(generation.genesis, 1);
+    }
+    // No two generations share an actor, so what a peer holds of another one adds nothing.
+    let mut is_behind = false;
     for held in held {
+        is_behind |= !held.is_empty();
         base.join(held);
     }
-    // The genesis is computed on both sides.
-    base.raise(genesis_actor(&document.key, document.generation), 1);
-    let target = tx.log_row(target)?;
     let stop = stop(tx, &document, &base, &target)?.unwrap_or_else(|| target.clone());
-    let entries = frames(tx, &document, &base, &stop)?;
+    let mut entries = frames(tx, &document, &base, &stop)?;
+    if let Some(PushEntry::Delta(last)) = entries.last_mut() {
+        last.roots = generation.roots_for(tx, &document, &known, is_behind)?;
+    }
     Ok(Step { entries, brings_to: Some(stop.seq), arrives: stop.seq == target.seq })
+}
+
+/// The generation that a delta is of, and what peers know of it that stand elsewhere.
+struct Generation {
+    number: u32,
+    genesis: ActorBytes,
+    root: Option<SignedRoot>,
+}
+
+impl Generation {
+    fn of(tx: &Tx<'_>, document: &StoredDocument, target: &LogRow) -> Result<Self, StoreError> {
+        let number = target.frontier.frontier().generation;
+        let root = tx.root(document.row, number)?;
+        if root.is_none() && number > 0 {
+            return Err(StoreError::Corrupt { place: "root" });
+        }
+        let cut = root.as_ref().map(|signed| &signed.root().cut);
+        Ok(Self { number, genesis: genesis_actor(&document.key, number, cut), root })
+    }
+
+    /// The changes of this generation that a peer at `row` has: it computes the genesis where it holds all that was cut.
+    fn held_at(&self, row: &LogRow) -> Clock {
+        let at = row.frontier.frontier().generation;
+        let mut clock = Clock::default();
+        match &self.root {
+            _ if at == self.number => clock = row.clock.clone(),
+            Some(signed) if at + 1 == self.number && row.clock.includes(&signed.root().clock) => {
+                clock.raise(self.genesis, 1);
+            }
+            _ => {}
+        }
+        clock
+    }
+
+    /// The records that a peer lacks which stands at one of `known`: this generation's, and for hubs, which may have written
+    /// since, those on the way.
+    fn roots_for(
+        &self,
+        tx: &Tx<'_>,
+        document: &StoredDocument,
+        known: &[LogRow],
+        is_behind: bool,
+    ) -> Result<Vec<UnverifiedRoot>, StoreError> {
+        let at = known.iter().map(|row| row.frontier.frontier().generation).min();
+        // By its own word it holds something, and it is not known of which generation.
+        let at = if is_behind { Some(0) } else { at };
+        let after = match at {
+            Some(at) if at == self.number && known.iter().all(|row| row.frontier.frontier().generation == at) => {
+                return Ok(Vec::new());
+            }
+            Some(at) if document.key.author_group() == AuthorGroup::Hubs => at.min(self.number.saturating_sub(1)),
+            _ => self.number.saturating_sub(1),
+        };
+        Ok(tx.roots_between(document.row, after, self.number)?.iter().map(SignedRoot::to_claim).collect())
+    }
 }
 
 fn fits(weight: Weight) -> bool {
@@ -66,7 +142,8 @@ fn stop(tx: &Tx<'_>, document: &StoredDocument, base: &Clock, target: &LogRow) -
     let mut way: Vec<LogRow> = Vec::new();
     for row in tx.log_of(document.row)? {
         let is_above_last = way.last().is_none_or(|last| row.clock.includes(&last.clock));
-        if is_above_last && target.clock.includes(&row.clock) && !base.includes(&row.clock) {
+        let is_of_generation = row.frontier.frontier().generation == target.frontier.frontier().generation;
+        if is_of_generation && is_above_last && target.clock.includes(&row.clock) && !base.includes(&row.clock) {
             way.push(row);
         }
     }
@@ -101,8 +178,8 @@ fn frames(tx: &Tx<'_>, document: &StoredDocument, base: &Clock, target: &LogRow)
     let frame = |(number, part): (usize, Vec<&[u8]>)| {
         let changes = batch::pack(part).map_err(|_| StoreError::Corrupt { place: "a batch in memory" })?;
         let frontier = (number == last).then(|| claim(&document.key, target));
-        let (key, generation) = (document.key.clone(), document.generation);
-        Ok(PushEntry::Delta(DeltaFrame { key, generation, changes, frontier }))
+        let (key, generation) = (document.key.clone(), target.frontier.frontier().generation);
+        Ok(PushEntry::Delta(DeltaFrame { key, generation, changes, frontier, roots: Vec::new() }))
     };
     parts.into_iter().enumerate().map(frame).collect()
 }

@@ -1,12 +1,14 @@
 //! What an edge is to run, from its own disk: the newest assignment, its release, and each layer at exactly the frontier
 //! that the release names (invariant 4).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Replica;
 use crate::document::materialise::{self, MaterialiseError};
-use crate::document::{DocumentKey, SignedFrontier};
+use crate::document::{DocumentKey, DocumentKind, SignedFrontier};
 use crate::id::{Name, NodeId};
 use crate::state::desired::{AssignmentState, Labels, LayerPin, ReleaseState, from_state};
 use crate::state::observed::Stamp;
@@ -78,15 +80,37 @@ pub enum DesiredError {
 /// The newest assignment and release of which everything was here, kept as a local value: history stays on disk, so their
 /// state can be read again.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Whole {
+pub(super) struct Whole {
     assignment: LayerPin,
     release: LayerPin,
+    /// The layers of that release, by name.
+    #[serde(default)]
+    pub(super) layers: BTreeMap<Name, LayerPin>,
+}
+
+impl Whole {
+    /// The generation of the document that this names.
+    pub(super) fn generation_of(&self, key: &DocumentKey) -> Option<u32> {
+        match key.kind {
+            DocumentKind::Assignment => Some(self.assignment.generation),
+            DocumentKind::Release => Some(self.release.generation),
+            DocumentKind::Layer => {
+                let layer = self.layers.iter().find(|(name, _)| name.as_str() == key.name);
+                layer.map(|(_, pin)| pin.generation)
+            }
+            DocumentKind::Observed
+            | DocumentKind::Override
+            | DocumentKind::Journal
+            | DocumentKind::Placement
+            | DocumentKind::Roster => None,
+        }
+    }
 }
 
 /// A frontier and the state there.
 type SignedState = (SignedFrontier, Map<String, Value>);
 
-const WHOLE: &str = "desired.whole";
+pub(super) const WHOLE: &str = "desired.whole";
 
 impl Replica {
     /// What this node is to run. Reads the local disk and nothing else. While something newer is not complete, it is the
@@ -138,7 +162,8 @@ impl Replica {
             let (_, state) = self.state_of(&key, Some(pin))?.ok_or(DesiredError::Incomplete(key))?;
             layers.push(DesiredLayer { name: name.clone(), version: pin.version, state });
         }
-        let whole = Whole { assignment: pin_of(&assignment), release: pin_of(&release) };
+        let named = pins.layers.into_iter().filter(|(name, _)| state.layers.contains(name)).collect();
+        let whole = Whole { assignment: pin_of(&assignment), release: pin_of(&release), layers: named };
         let (assignment, release) = (Stamp::from(&assignment), Stamp::from(&release));
         Ok((Desired { assignment, release, labels: state.labels, layers, waiting: None }, whole))
     }
@@ -152,13 +177,14 @@ impl Replica {
             (Some(pin), _) => tx.find_frontier(document.row, pin.generation, &pin.heads)?,
             (None, latest) => latest.map(|latest| tx.log_row(latest)).transpose()?,
         };
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row.filter(|row| row.held) else { return Ok(None) };
         let state = match tx.view(document.row)? {
             Some(view) if document.latest == Some(row.seq) => view,
             _ => {
                 self.documents_loaded += 1;
-                let loaded = materialise::load(&tx.chunks(document.row)?, None);
-                let state = loaded.and_then(|loaded| materialise::state_at(&loaded, &row.frontier.frontier().heads));
+                let frontier = row.frontier.frontier();
+                let loaded = materialise::load(&tx.chunks(document.row, frontier.generation)?, None);
+                let state = loaded.and_then(|loaded| materialise::state_at(&loaded, &frontier.heads));
                 state.map_err(|error| DesiredError::Damaged { key: key.clone(), error })?
             }
         };

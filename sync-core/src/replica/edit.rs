@@ -163,7 +163,8 @@ impl Replica {
         work: impl FnOnce(&mut Edit<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let live = self.live_links();
-        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall };
+        let policy = self.policy;
+        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let mut edit = Edit::new(self.store.begin()?, author);
         let value = work(&mut edit)?;
         edit.cut_reports(live.keys())?;
@@ -218,7 +219,8 @@ impl Replica {
         if self.identity.role() != Role::Node || self.store.begin_read()?.all_pending()?.is_empty() {
             return Ok(());
         }
-        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall };
+        let policy = self.policy;
+        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let mut edit = Edit::new(self.store.begin()?, author);
         edit.cut_reports(std::iter::once(&peer))?;
         let committed = edit.commit()?;

@@ -109,9 +109,11 @@ impl Replica {
     /// this side thought it held, or that it knows less of a revoked author, it gets the whole document, once a link.
     fn refused(&mut self, id: LinkId, refuse: &Refuse) -> Result<(), StoreError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        link.traffic.refused += 1;
-        let reason = format!("document {}: {}", refuse.document, refuse.message);
-        self.outputs.push_back(Output::Event(Event::RefusedByPeer { peer: link.peer, reason }));
+        if refuse.reason != Reason::Past {
+            link.traffic.refused += 1;
+            let reason = format!("document {}: {}", refuse.document, refuse.message);
+            self.outputs.push_back(Output::Event(Event::RefusedByPeer { peer: link.peer, reason }));
+        }
         let tx = self.store.begin()?;
         let (Some(mut row), Some(document)) = (tx.peer(link.peer)?, tx.document(refuse.document)?) else {
             return Ok(());
@@ -121,7 +123,8 @@ impl Replica {
         link.believed.remove(&document.row);
         tx.feed_refused(&row, document.row)?;
         // What was taken of a revoked author before is taken once the roster that says so has come.
-        let may_pass_later = matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked);
+        let may_pass_later =
+            matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked | Reason::Generation);
         let again = may_pass_later && link.sent_again.insert(document.row);
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
@@ -139,7 +142,8 @@ impl Replica {
         let Some(link) = self.links.get(&id) else { return Ok(()) };
         let peer = link.peer;
         let live = self.live_links();
-        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall };
+        let policy = self.policy;
+        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(()) };
         let starts_over = push.entry.is_none() && push.through.is_some_and(|through| through.number == 0);
@@ -181,6 +185,12 @@ impl Replica {
         }
         let assigned = taken.changed.as_ref().filter(|key| key.kind == DocumentKind::Assignment);
         let assigned = assigned.and_then(|key| key.owner).filter(|_| self.identity.role() == Role::Hub);
+        if let (Some(key), Some(rebased)) = (&taken.changed, taken.rebased) {
+            let text = |path: &Vec<String>| path.iter().map(|key| format!("/{key}")).collect::<String>();
+            let contested = rebased.contested.iter().map(|field| text(&field.path)).collect();
+            let left = rebased.left.iter().map(text).collect();
+            self.outputs.push_back(Output::Event(Event::Rebased { key: key.clone(), contested, left }));
+        }
         self.outputs.extend(taken.changed.map(|key| Output::Event(Event::Changed(key))));
         self.serve(now, grown)?;
         if let Some(node) = assigned {

@@ -105,7 +105,7 @@ impl Replica {
         let Some(document) = tx.document(DocumentKey::assignment(node).id())? else { return Ok(()) };
         let Some(shown) = tx.view(document.row)?.and_then(|view| view.get(STORE_FIELD).cloned()) else { return Ok(()) };
         self.documents_loaded += 1;
-        let loaded = materialise::load(&tx.chunks(document.row)?, None);
+        let loaded = materialise::load(&tx.chunks(document.row, document.generation)?, None);
         drop(tx);
         let conflicts = loaded.ok().and_then(|loaded| json::conflicts(&loaded, None).ok()).unwrap_or_default();
         let hidden = conflicts.into_iter().find(|it| it.path == [PathSegment::Key(STORE_FIELD.to_owned())]);

@@ -91,6 +91,7 @@ impl Replica {
             outputs: VecDeque::new(),
             witness,
             documents_loaded: 0,
+            policy: crate::document::generation::CutPolicy::default(),
         })
     }
 }

@@ -109,13 +109,14 @@ impl Replica {
     }
 }
 
-/// What is held of the document, as far as the peer may know it. The genesis is computed on both sides.
+/// What is held of the document, as far as the peer may know it. The first genesis is computed on
+/// both sides; of later generations that are held all counts, as no two generations share an actor.
 fn held(tx: &Tx<'_>, peer: &PeerRow, document: &StoredDocument) -> Result<Clock, StoreError> {
     let is_peers = document.key.author_group() == AuthorGroup::Node(peer.node);
     if peer.role == Role::Node && !is_peers && !tx.is_in_feed(peer, document.row)? {
         return Ok(Clock::default());
     }
-    let genesis = genesis_actor(&document.key, document.generation);
+    let genesis = genesis_actor(&document.key, 0, None);
     let mut clock = Clock::default();
     let all = tx.clock_of(document.row)?;
     for (actor, seq) in all.iter().filter(|(actor, _)| **actor != genesis).take(WANTED_ACTORS_MAX) {

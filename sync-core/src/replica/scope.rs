@@ -57,7 +57,7 @@ fn assigned(tx: &Tx<'_>, peer: &PeerRow) -> Result<Vec<(DocumentRow, LogSeq)>, S
             let Some(pin) = pins.layers.get(name) else { continue };
             let Some(layer) = tx.document(DocumentKey::layer(name).id())? else { continue };
             let frontier = tx.find_frontier(layer.row, pin.generation, &pin.heads)?;
-            scope.extend(frontier.map(|row| (layer.row, row.seq)));
+            scope.extend(frontier.filter(|row| row.held).map(|row| (layer.row, row.seq)));
         }
         scope.push((release.row, release_latest));
     }

@@ -4,7 +4,8 @@ use automerge::transaction::Transaction;
 use serde_json::{Map, Value};
 
 use super::admit::mark_dirty;
-use super::members;
+use super::{generation, members};
+use crate::document::generation::CutPolicy;
 use crate::document::json::{self, JsonError};
 use crate::document::materialise::{self, MaterialiseError};
 use crate::document::{ActorBytes, Clock, DocumentKey, Frontier, Heads, SignedFrontier, history::ChangeMeta};
@@ -62,6 +63,7 @@ pub(super) struct Author<'a> {
     pub(super) identity: &'a Identity,
     pub(super) actor: ActorBytes,
     pub(super) wall: WallTime,
+    pub(super) policy: CutPolicy,
 }
 
 /// A document's newest frontier after a write.
@@ -86,7 +88,11 @@ pub(super) fn write(
         Some(state) => json::write_json(tx, state).map(drop),
         None => Ok(()),
     };
-    write_with(tx, author, document, change, documents_loaded)
+    let next = match state {
+        Some(state) => generation::cut_if_due(tx, author, document, state, documents_loaded)?,
+        None => None,
+    };
+    write_with(tx, author, next.as_ref().unwrap_or(document), change, documents_loaded)
 }
 
 /// [`write`] with any change.
@@ -104,18 +110,19 @@ pub(super) fn write_with(
     let damaged = |error| WriteError::Damaged { key: key.clone(), error };
     let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
     *documents_loaded += 1;
-    let mut loaded = materialise::load(&tx.chunks(document.row)?, Some(author.actor)).map_err(damaged)?;
+    let mut loaded = load(tx, author, document)?;
     let change = make(&mut loaded, key, change)?;
     let hashes = loaded.get_heads().iter().map(|hash| ChangeHash(hash.0)).collect();
     let heads = Heads::new(hashes).ok_or_else(|| WriteError::Heads(key.clone()))?;
     if let Some(latest) = &latest
         && latest.frontier.frontier().heads == heads
+        && latest.held
     {
         return Ok(Written { seq: latest.seq, frontier: latest.frontier.clone() });
     }
     let state = materialise::state_at(&loaded, &heads).map_err(damaged)?;
     if let Some((meta, chunk)) = &change {
-        tx.add_change(document.row, meta, chunk)?;
+        tx.add_change(document.row, document.generation, meta, chunk)?;
     }
     let clock = clock_at(tx, document, latest.as_ref(), change.as_ref().map(|(meta, _)| meta), &heads)?;
     // SQLite's integers end there; a hub that signs such a version must not end the writing.
@@ -126,9 +133,22 @@ pub(super) fn write_with(
     tx.set_latest(document.row, seq)?;
     tx.set_view(document.row, seq, &state)?;
     tx.settle(document.row, None)?;
+    generation::drop_old(tx, author.identity, document)?;
     mark_dirty(tx, author.identity, key)?;
     members::follow(tx, author.identity, key, &state)?;
     Ok(Written { seq, frontier })
+}
+
+/// The document's present generation, ready to be written by this replica.
+pub(super) fn load(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    document: &StoredDocument,
+) -> Result<automerge::Automerge, WriteError> {
+    let chunks = tx.chunks(document.row, document.generation)?;
+    let genesis = tx.genesis(document.row, document.generation)?;
+    materialise::load(&chunks, Some(author.actor.in_generation(&genesis)))
+        .map_err(|error| WriteError::Damaged { key: document.key.clone(), error })
 }
 
 fn clock_at(
@@ -146,7 +166,7 @@ fn clock_at(
         return Ok(clock);
     }
     // The first frontier, or one over more than the newest: the whole history says what is below.
-    let history = tx.history(document.row)?;
+    let history = tx.history(document.row, document.generation)?;
     history.clock_at(heads.hashes()).ok_or(StoreError::Corrupt { place: "change.deps" })
 }
 
@@ -169,15 +189,6 @@ fn make(
     if chunk.len() > CHANGE_BYTES_MAX {
         return Err(WriteError::TooLarge { key: key.clone(), bytes: chunk.len() });
     }
-    let actor = ActorBytes::from_slice(change.actor_id().to_bytes())
-        .ok_or_else(|| refused("the actor has another length".to_owned()))?;
-    let meta = ChangeMeta {
-        hash: ChangeHash(change.hash().0),
-        actor,
-        seq: change.seq(),
-        start_op: change.start_op().get(),
-        max_op: change.max_op(),
-        deps: change.deps().iter().map(|dep| ChangeHash(dep.0)).collect(),
-    };
+    let meta = ChangeMeta::of(&change).ok_or_else(|| refused("the actor has another length".to_owned()))?;
     Ok(Some((meta, chunk)))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::document::Heads;
-use crate::id::{Incarnation, Name, Nonce, StoreId};
+use crate::id::{Incarnation, Name, Nonce, StoreId, hex_decode};
 use crate::identity::PublicKey;
 
 /// The release that nodes follow unless their assignment names another.
@@ -78,15 +78,16 @@ impl std::str::FromStr for StoreStamp {
     }
 }
 
-/// Where a layer stood when it was released.
+/// Where a layer stood when it was released. One text in a document, `generation/version/heads`, so that two pins which meet
+/// never mix: one of them stands, or both are shown as a conflict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct LayerPin {
     /// The layer's generation.
     pub generation: u32,
     /// The layer's version, for people.
     pub version: u64,
-    /// The layer's heads, hexadecimal.
-    #[serde(with = "heads_hex")]
+    /// The layer's heads; hexadecimal in the text.
     pub heads: Heads,
 }
 
@@ -190,6 +191,27 @@ pub(super) mod heads_hex {
     }
 }
 
+impl From<LayerPin> for String {
+    fn from(pin: LayerPin) -> Self {
+        let heads: Self = pin.heads.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}/{}/{heads}", pin.generation, pin.version)
+    }
+}
+
+impl TryFrom<String> for LayerPin {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut parts = text.splitn(3, '/');
+        let mut part = || parts.next().unwrap_or_default();
+        let pin = (part().parse().ok(), part().parse().ok(), hex_decode(part()).and_then(|it| Heads::from_bytes(&it)));
+        let (Some(generation), Some(version), Some(heads)) = pin else {
+            return Err("expected generation/version/heads");
+        };
+        Ok(Self { generation, version, heads })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +238,9 @@ mod tests {
         let heads = Heads::new(vec![crate::id::ChangeHash([7; 32])]).unwrap();
         let pin = LayerPin { generation: 0, version: 3, heads };
         let release = ReleaseState { layers: [(Name::new("base").unwrap(), pin)].into() };
-        assert_eq!(from_state(&to_state(&release)), Some(release));
+        let state = to_state(&release);
+        assert_eq!(state["layers"]["base"], format!("0/3/{}", "07".repeat(32)));
+        assert_eq!(from_state(&state), Some(release));
         assert_eq!(from_state::<ReleaseState>(&Map::new()), None);
     }
 }

@@ -109,13 +109,30 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn add_change(&self, document: DocumentRow, meta: &ChangeMeta, chunk: &[u8]) -> Result<(), StoreError> {
+    pub fn add_change(
+        &self,
+        document: DocumentRow,
+        generation: u32,
+        meta: &ChangeMeta,
+        chunk: &[u8],
+    ) -> Result<(), StoreError> {
         let actor = self.actor_number(&meta.actor)?;
         let deps: Vec<u8> = meta.deps.iter().flat_map(|dep| dep.0).collect();
         let mut statement = self.inner.prepare_cached(
-            "INSERT INTO change (document, actor, seq, hash, start_op, max_op, deps, chunk) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change (document, generation, actor, seq, hash, start_op, max_op, deps, chunk)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
-        statement.execute((document.0, actor, meta.seq, meta.hash.0, meta.start_op, meta.max_op, deps, chunk))?;
+        statement.execute((
+            document.0,
+            generation,
+            actor,
+            meta.seq,
+            meta.hash.0,
+            meta.start_op,
+            meta.max_op,
+            deps,
+            chunk,
+        ))?;
         Ok(())
     }
 
@@ -128,16 +145,16 @@ impl Tx<'_> {
         Ok(self.inner.last_insert_rowid())
     }
 
-    /// What is known of the document's changes, without their content.
+    /// What is known of one generation's changes, without their content.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn history(&self, document: DocumentRow) -> Result<History, StoreError> {
+    pub fn history(&self, document: DocumentRow, generation: u32) -> Result<History, StoreError> {
         let mut statement = self.inner.prepare_cached(
             "SELECT hash, actor.actor, seq, start_op, max_op, deps FROM change JOIN actor ON actor.id = change.actor
-             WHERE document = ? ORDER BY change.id",
+             WHERE document = ? AND generation = ? ORDER BY change.id",
         )?;
-        let rows = statement.query_map([document.0], |row| {
+        let rows = statement.query_map((document.0, generation), |row| {
             let deps: Vec<u8> = row.get(5)?;
             Ok(ChangeMeta {
                 hash: ChangeHash(row.get(0)?),
@@ -155,17 +172,19 @@ impl Tx<'_> {
         Ok(history)
     }
 
-    /// The chunks of all changes of the document, in a causal order.
+    /// The chunks of all changes of one generation, in a causal order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn chunks(&self, document: DocumentRow) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut statement = self.inner.prepare_cached("SELECT chunk FROM change WHERE document = ? ORDER BY id")?;
-        let rows = statement.query_map([document.0], |row| row.get(0))?;
+    pub fn chunks(&self, document: DocumentRow, generation: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT chunk FROM change WHERE document = ? AND generation = ? ORDER BY id";
+        let mut statement = self.inner.prepare_cached(sql)?;
+        let rows = statement.query_map((document.0, generation), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// How much the changes are that `upto` holds and `from` does not.
+    /// How much the changes are that `upto` holds and `from` does not. Each actor writes in one generation only, so a clock
+    /// names the changes of one.
     ///
     /// # Errors
     /// [`StoreError`].

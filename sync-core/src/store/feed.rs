@@ -14,9 +14,9 @@ use rusqlite::OptionalExtension;
 use super::Tx;
 use super::documents::DocumentRow;
 use super::error::StoreError;
-use super::log::LogSeq;
+use super::log::{LogRow, LogSeq};
 use super::peers::PeerRow;
-use crate::document::{Clock, DocumentKind};
+use crate::document::DocumentKind;
 use crate::id::{Chain, DocumentId, NodeId, StoreId};
 use crate::identity::Role;
 use crate::position::Position;
@@ -234,14 +234,15 @@ impl Tx<'_> {
         Ok(found.flatten().map(LogSeq))
     }
 
-    /// The changes of the entry's document that a peer holds which took every entry before `entry`.
+    /// The frontiers of the entry's document of which a peer holds one that took every entry before `entry`.
     ///
     /// An earlier link may have brought it to where any later entry points, and those may point below the earlier ones (a
-    /// rollback, a leave), so only what lies below all of them is sure. Nothing is when one of them was refused.
+    /// rollback, a leave), so only what lies below all of them is sure. Nothing is, and none is given, when one of them was
+    /// refused or there was none before.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn feed_base(&self, peer: &PeerRow, entry: &FeedEntry) -> Result<Clock, StoreError> {
+    pub fn feed_base(&self, peer: &PeerRow, entry: &FeedEntry) -> Result<Vec<LogRow>, StoreError> {
         let mut statement = self.inner.prepare_cached(
             "SELECT log FROM (SELECT position, iif(refused, NULL, log) AS log FROM feed
              WHERE peer = ?1 AND document = ?2 AND position < ?3 ORDER BY position DESC LIMIT 1)
@@ -250,16 +251,12 @@ impl Tx<'_> {
              AND EXISTS (SELECT 1 FROM feed WHERE peer = ?1 AND document = ?2 AND position < ?3)",
         )?;
         let rows = statement.query_map((peer.id, entry.document.0, entry.number), |row| row.get(0))?;
-        let mut base: Option<Clock> = None;
+        let mut base = Vec::new();
         for log in rows {
-            let Some(log) = log? else { return Ok(Clock::default()) };
-            let clock = self.log_row(LogSeq(log))?.clock;
-            match &mut base {
-                Some(base) => base.meet(&clock),
-                None => base = Some(clock),
-            }
+            let Some(log) = log? else { return Ok(Vec::new()) };
+            base.push(self.log_row(LogSeq(log))?);
         }
-        Ok(base.unwrap_or_default())
+        Ok(base)
     }
 
     /// Records that the peer refused the document: what follows cannot build on anything that was sent before.
@@ -273,7 +270,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Appends the document's last entry once more, so that the peer is sent it again.
+    /// Appends the document's last entry once more, so that the peer is sent it again. For a hub, whose feed has every frontier,
+    /// that is the newest frontier: the last to come may be an old one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -282,6 +280,11 @@ impl Tx<'_> {
             .inner
             .prepare_cached("SELECT log FROM feed WHERE peer = ? AND document = ? ORDER BY position DESC LIMIT 1")?;
         let last: Option<Option<i64>> = statement.query_row((peer.id, document.0), |row| row.get(0)).optional()?;
+        let newest = match peer.role {
+            Role::Hub => self.document_by_row(document)?.latest.map(|latest| latest.0),
+            Role::Node => None,
+        };
+        let last = last.map(|last| last.and(newest).or(last));
         if let Some(log) = last.flatten() {
             self.append_frontier_entry(peer, document, LogSeq(log))?;
             self.set_head(peer)?;

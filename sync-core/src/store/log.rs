@@ -25,11 +25,14 @@ pub struct LogRow {
     pub frontier: SignedFrontier,
     /// The changes at or below it.
     pub clock: Clock,
+    /// Whether they are still here: not once their generation was dropped.
+    pub held: bool,
 }
 
-const COLUMNS: &str = "log.seq, log.document, d.document, log.generation, version, heads, clock, author, signature";
+const COLUMNS: &str =
+    "log.seq, log.document, d.document, log.generation, version, heads, clock, author, signature, held";
 
-type Columns = (i64, i64, [u8; 16], u32, u64, Vec<u8>, Vec<u8>, [u8; 32], [u8; 64]);
+type Columns = (i64, i64, [u8; 16], u32, u64, Vec<u8>, Vec<u8>, [u8; 32], [u8; 64], bool);
 
 fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Columns> {
     Ok((
@@ -42,21 +45,24 @@ fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Columns> {
         row.get(6)?,
         row.get(7)?,
         row.get(8)?,
+        row.get(9)?,
     ))
 }
 
-fn decode((seq, row, document, generation, version, heads, clock, author, signature): Columns) -> Option<LogRow> {
+fn decode((seq, row, document, generation, version, heads, clock, author, signature, held): Columns) -> Option<LogRow> {
     let frontier = Frontier { document: DocumentId(document), generation, version, heads: Heads::from_bytes(&heads)? };
     Some(LogRow {
         seq: LogSeq(seq),
         document: DocumentRow(row),
         frontier: SignedFrontier::from_store(frontier, NodeId(author), Signature(signature)),
         clock: Clock::from_bytes(&clock)?,
+        held,
     })
 }
 
 impl Tx<'_> {
-    /// Appends a frontier, all of whose changes are held here.
+    /// Appends a frontier, all of whose changes are held here. One whose changes had been dropped and came again keeps its
+    /// place.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -68,12 +74,13 @@ impl Tx<'_> {
         at: WallTime,
     ) -> Result<LogSeq, StoreError> {
         let frontier = signed.frontier();
-        self.inner
-            .prepare_cached(
-                "INSERT INTO log (document, generation, version, heads, clock, author, signature, at)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            )?
-            .execute((
+        let mut statement = self.inner.prepare_cached(
+            "INSERT INTO log (document, generation, version, heads, clock, author, signature, at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (document, generation, heads) DO UPDATE SET held = 1 RETURNING seq",
+        )?;
+        let seq = statement.query_row(
+            (
                 document.0,
                 frontier.generation,
                 frontier.version,
@@ -82,8 +89,10 @@ impl Tx<'_> {
                 signed.author().0,
                 signed.signature().0,
                 at.0,
-            ))?;
-        Ok(LogSeq(self.inner.last_insert_rowid()))
+            ),
+            |row| row.get(0),
+        )?;
+        Ok(LogSeq(seq))
     }
 
     /// Makes `seq` the document's newest frontier.
@@ -118,7 +127,7 @@ impl Tx<'_> {
         rows.map(|row| decode(row?).ok_or(StoreError::Corrupt { place: "log" })).collect()
     }
 
-    /// The entry of the document with these heads.
+    /// The entry of the document with these heads. Look at [`LogRow::held`] before reading its changes.
     ///
     /// # Errors
     /// [`StoreError`].

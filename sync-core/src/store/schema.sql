@@ -28,11 +28,25 @@ CREATE TABLE document (
   owner       BLOB,                        -- 32 bytes: the node it is about; NULL for the whole fleet
   name        TEXT    NOT NULL,
   generation  INTEGER NOT NULL,            -- how often it was re-rooted
-  latest      INTEGER REFERENCES log (seq) -- its newest frontier by causality; NULL before the first
+  latest      INTEGER                      -- place in the log of its newest frontier; NULL before the first
 ) STRICT;
 CREATE INDEX document_kind ON document (kind, name);
 
--- Automerge actors, so that changes name them by a small number.
+-- The signed record that began a generation, for the newest few dozen of each document. Generation 0 has none.
+CREATE TABLE root (
+  document    INTEGER NOT NULL REFERENCES document (id),
+  generation  INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,            -- of the author's right to cut
+  encoder     INTEGER NOT NULL,            -- how the genesis is written
+  genesis     BLOB    NOT NULL,            -- 32 bytes: hash of the first change
+  cut         BLOB    NOT NULL,            -- heads of the generation before, ascending, 32 bytes each
+  clock       BLOB    NOT NULL,            -- at the cut: actor (16) and seq (u64, big endian), repeated
+  author      BLOB    NOT NULL,            -- 32 bytes: node id
+  signature   BLOB    NOT NULL,            -- 64 bytes
+  PRIMARY KEY (document, generation)
+) STRICT, WITHOUT ROWID;
+
+-- Automerge actors, so that changes name them by a small number. Each writes in one generation of one document.
 CREATE TABLE actor (
   id          INTEGER PRIMARY KEY,
   actor       BLOB    NOT NULL UNIQUE      -- 16 bytes
@@ -42,7 +56,8 @@ CREATE TABLE actor (
 CREATE TABLE change (
   id          INTEGER PRIMARY KEY,         -- order of arrival, which is a causal order within a document
   document    INTEGER NOT NULL REFERENCES document (id),
-  actor       INTEGER NOT NULL REFERENCES actor (id),
+  generation  INTEGER NOT NULL,
+  actor       INTEGER NOT NULL,            -- its number in the table `actor`
   seq         INTEGER NOT NULL,
   hash        BLOB    NOT NULL,            -- 32 bytes: SHA-256 of the chunk
   start_op    INTEGER NOT NULL,
@@ -52,7 +67,7 @@ CREATE TABLE change (
   UNIQUE (document, actor, seq)
 ) STRICT;
 
--- The log: every signed frontier in order of arrival. Append-only.
+-- The log: signed frontiers in order of arrival. Those of generations that were dropped go as soon as no feed names them.
 CREATE TABLE log (
   seq         INTEGER PRIMARY KEY,
   document    INTEGER NOT NULL REFERENCES document (id),
@@ -63,13 +78,14 @@ CREATE TABLE log (
   author      BLOB    NOT NULL,            -- 32 bytes: node id
   signature   BLOB    NOT NULL,            -- 64 bytes
   at          INTEGER,
+  held        INTEGER NOT NULL DEFAULT 1,  -- 0: the changes below it were dropped with their generation
   UNIQUE (document, generation, heads)
 ) STRICT;
 
 -- The state at a document's latest frontier, as JSON.
 CREATE TABLE view (
   document    INTEGER PRIMARY KEY REFERENCES document (id),
-  log         INTEGER NOT NULL REFERENCES log (seq),
+  log         INTEGER NOT NULL,            -- place in the log
   state       TEXT    NOT NULL
 ) STRICT;
 
@@ -129,6 +145,7 @@ CREATE TABLE feed (
   PRIMARY KEY (peer, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX feed_document ON feed (peer, document, position);
+CREATE INDEX feed_log ON feed (log);
 
 -- Documents owed to a peer although they are not in its scope: it may write them, and gave a frontier beside the one held
 -- here, so it lost its past or never saw ours. Until a frontier above both comes.

@@ -19,12 +19,13 @@ use super::{
     Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Reconcile, Refuse, Summary, Want, Wanted,
 };
 use crate::document::digest::DIGEST_BYTES;
+use crate::document::generation::{Root, UnverifiedRoot};
 use crate::document::{Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
-use crate::id::{Chain, DocumentId, Incarnation, NodeId, Nonce, StoreId};
+use crate::id::{Chain, ChangeHash, DocumentId, Incarnation, NodeId, Nonce, StoreId};
 use crate::identity::Signature;
 use crate::limits::{
-    CERTIFICATE_BYTES_MAX, CERTIFICATES_CARRIED_MAX, FRAME_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX,
-    SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
+    CERTIFICATE_BYTES_MAX, CERTIFICATES_CARRIED_MAX, CHANGE_ACTORS_MAX, FRAME_BYTES_MAX, GENERATION_RECORDS_MAX,
+    MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX, SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
 };
 use crate::position::Position;
 
@@ -131,7 +132,34 @@ fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeErr
         Some(frontier) => Some(signed_frontier(&frontier, &key, it.generation, sender)?),
         None => None,
     };
-    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier })
+    if it.roots.len() > GENERATION_RECORDS_MAX {
+        return Err(field("delta.roots"));
+    }
+    let roots = it.roots.iter().map(|it| root(it, &key, sender)).collect::<Result<_, _>>()?;
+    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier, roots })
+}
+
+fn root(it: &proto::Root, key: &DocumentKey, sender: NodeId) -> Result<UnverifiedRoot, DecodeError> {
+    let root = Root {
+        document: key.id(),
+        generation: it.generation,
+        // SQLite's integers have 63 bits; no operator moves a home that often.
+        epoch: Some(it.epoch).filter(|epoch| *epoch <= i64::MAX as u64).ok_or(field("root.epoch"))?,
+        encoder: it.encoder,
+        genesis: ChangeHash::from_slice(&it.genesis).ok_or(field("root.genesis"))?,
+        cut: Heads::from_bytes(&it.cut).ok_or(field("root.cut"))?,
+        clock: Clock::from_bytes(&it.clock)
+            .filter(|clock| clock.len() <= CHANGE_ACTORS_MAX)
+            .ok_or(field("root.clock"))?,
+    };
+    let author = author(&it.author, sender).ok_or(field("root.author"))?;
+    let signature = it.signature.as_slice().try_into().map_err(|_| field("root.signature"))?;
+    Ok(UnverifiedRoot { root, author, signature: Signature(signature) })
+}
+
+/// Who signed: the sender, unless the field says otherwise.
+fn author(bytes: &[u8], sender: NodeId) -> Option<NodeId> {
+    if bytes.is_empty() { Some(sender) } else { NodeId::from_slice(bytes) }
 }
 
 fn signed_frontier(
@@ -143,10 +171,7 @@ fn signed_frontier(
     let version = Some(it.version).filter(|version| *version <= i64::MAX as u64).ok_or(field("frontier.version"))?;
     let heads = Heads::from_bytes(&it.heads).ok_or(field("frontier.heads"))?;
     let signature = it.signature.as_slice().try_into().map_err(|_| field("frontier.signature"))?;
-    let author = match it.author.as_slice() {
-        [] => sender,
-        bytes => NodeId::from_slice(bytes).ok_or(field("frontier.author"))?,
-    };
+    let author = author(&it.author, sender).ok_or(field("frontier.author"))?;
     let fits = |certificate: &Vec<u8>| certificate.len() <= CERTIFICATE_BYTES_MAX;
     if it.certificate.len() > CERTIFICATES_CARRIED_MAX || !it.certificate.iter().all(fits) {
         return Err(field("frontier.certificate"));
@@ -174,6 +199,7 @@ fn refuse(it: proto::Refuse) -> Result<Refuse, DecodeError> {
         proto::Reason::Generation => Reason::Generation,
         proto::Reason::Revoked => Reason::Revoked,
         proto::Reason::Certificate => Reason::Certificate,
+        proto::Reason::Past => Reason::Past,
     };
     let document = DocumentId::from_slice(&it.document).ok_or(field("refuse.document"))?;
     Ok(Refuse { document, heads, reason, message: bounded(it.message) })

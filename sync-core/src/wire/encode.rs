@@ -5,6 +5,7 @@ use prost::Message as _;
 use super::proto::{self, frame::Body, push::Entry};
 use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Summary, Want};
 use crate::document::DocumentKey;
+use crate::document::generation::UnverifiedRoot;
 use crate::id::NodeId;
 use crate::position::Position;
 
@@ -68,6 +69,21 @@ fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
         codec: proto::Codec::RawZstd.into(),
         changes: frame.changes.clone(),
         frontier,
+        roots: frame.roots.iter().map(|claim| root(claim, sender)).collect(),
+    }
+}
+
+fn root(claim: &UnverifiedRoot, sender: NodeId) -> proto::Root {
+    let root = &claim.root;
+    proto::Root {
+        generation: root.generation,
+        epoch: root.epoch,
+        encoder: root.encoder,
+        genesis: root.genesis.0.to_vec(),
+        cut: root.cut.to_bytes(),
+        clock: root.clock.to_bytes(),
+        author: if claim.author == sender { Vec::new() } else { claim.author.0.to_vec() },
+        signature: claim.signature.0.to_vec(),
     }
 }
 
@@ -86,6 +102,7 @@ fn refuse(it: &Refuse) -> proto::Refuse {
         Reason::Generation => proto::Reason::Generation,
         Reason::Revoked => proto::Reason::Revoked,
         Reason::Certificate => proto::Reason::Certificate,
+        Reason::Past => proto::Reason::Past,
     };
     proto::Refuse {
         document: it.document.0.to_vec(),

@@ -123,14 +123,14 @@ impl Door {
         frontier: UnverifiedFrontier,
     ) -> Vec<Message> {
         self.next += 1;
-        let frame = DeltaFrame { key: key.clone(), generation, changes, frontier: Some(frontier) };
+        let frame = DeltaFrame { key: key.clone(), generation, changes, frontier: Some(frontier), roots: Vec::new() };
         let through = Some(self.place());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
 
     /// Sends a part of a delta whose frontier is yet to come.
     pub(crate) fn part(&mut self, key: &DocumentKey, changes: Vec<u8>) -> Vec<Message> {
-        let frame = DeltaFrame { key: key.clone(), generation: 0, changes, frontier: None };
+        let frame = DeltaFrame { key: key.clone(), generation: 0, changes, frontier: None, roots: Vec::new() };
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through: None, more: true }))
     }
 

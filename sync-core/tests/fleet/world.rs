@@ -11,11 +11,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use sync_core::document::DocumentKey;
+use sync_core::document::generation::CutPolicy;
 use sync_core::env::{Instant, WallTime, no_witness};
 use sync_core::id::{LinkId, Name, NodeId};
 use sync_core::identity::{CertificateAuthority, Identity, Role, SigningKey, VerifiedPeer};
 use sync_core::replica::{Event, Now, Output, Replica, WriteError};
 use sync_core::state::desired::{AssignmentState, DEFAULT_RELEASE, LayerPin, ReleaseState, from_state, to_state};
+use sync_core::state::roster::HomeField;
 use sync_core::store::{PeerRow, Store, StoreError, chain_origin};
 use sync_core::wire::{Close, CloseCode};
 use tempfile::TempDir;
@@ -72,6 +74,8 @@ pub(crate) struct Fleet {
     pub(crate) closes: Vec<(Member, Close)>,
     /// The wall clock.
     pub(crate) seconds: u64,
+    /// When histories are cut, of members that join or start from now on.
+    pub(crate) policy: CutPolicy,
 }
 
 impl Fleet {
@@ -89,6 +93,7 @@ impl Fleet {
             redials: false,
             closes: Vec::new(),
             seconds: 1_000,
+            policy: CutPolicy::default(),
         }
     }
 
@@ -106,10 +111,21 @@ impl Fleet {
         let folder = memory_folder();
         let mut store = Store::open(folder.path()).unwrap();
         Replica::init(&mut store, &identity, &mut self.entropy).unwrap();
-        let replica = Replica::open(store, &mut self.entropy, no_witness()).unwrap();
+        let mut replica = Replica::open(store, &mut self.entropy, no_witness()).unwrap();
+        replica.set_cut_policy(self.policy);
         let (peer, id, pem) = (VerifiedPeer::in_process(&identity), identity.id(), identity.to_pem());
         self.seats.push(Seat { folder, replica: Some(replica), peer, id, pem, loaded: 0 });
         Member(self.seats.len() - 1)
+    }
+
+    /// Makes `hub` the home of every desired document, which alone cuts their histories. Written at `at`.
+    pub(crate) fn home(&mut self, at: Member, hub: Member) {
+        let (now, home) = (self.now(), self.id(hub));
+        let mut roster = self.at(at).roster().unwrap();
+        let epoch = Some(roster.highest_epoch() + 1);
+        roster.home = HomeField { hub: Some(home), epoch };
+        self.at(at).edit(now, |edit| edit.write_roster(&roster)).unwrap();
+        self.drain(at);
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -301,7 +317,8 @@ impl Fleet {
 
     fn start(&mut self, member: Member) {
         let store = Store::open(self.folder(member)).unwrap();
-        let replica = Replica::open(store, &mut self.entropy, no_witness()).unwrap();
+        let mut replica = Replica::open(store, &mut self.entropy, no_witness()).unwrap();
+        replica.set_cut_policy(self.policy);
         self.seats[member.0].replica = Some(replica);
     }
 
@@ -435,7 +452,12 @@ pub(crate) fn dump(tx: &sync_core::store::Tx<'_>) -> Vec<String> {
         let latest = document.latest.map(|latest| tx.log_row(latest).unwrap().frontier);
         let view = serde_json::to_string(&tx.view(document.row).unwrap()).unwrap();
         lines.push(format!("{:?} generation {} {latest:?} {view}", document.key, document.generation));
-        lines.extend(tx.chunks(document.row).unwrap().iter().map(|chunk| blake3::hash(chunk).to_hex().to_string()));
+        lines.extend(
+            tx.chunks(document.row, document.generation)
+                .unwrap()
+                .iter()
+                .map(|chunk| blake3::hash(chunk).to_hex().to_string()),
+        );
     }
     lines.push(format!("log {}", tx.log_length().unwrap()));
     lines

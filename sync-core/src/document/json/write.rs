@@ -157,6 +157,22 @@ fn splice(tx: &mut Transaction<'_>, id: &ObjId, at: usize, delete: usize, insert
     Ok(())
 }
 
+/// See [`super::write_again`]. Automerge skips a write of the value that is there, so the field is deleted first.
+pub(super) fn write_again(tx: &mut Transaction<'_>, path: &[String], value: &Value) -> Result<(), JsonError> {
+    let Some((last, parents)) = path.split_last() else { return Ok(()) };
+    let mut parent = automerge::ROOT;
+    for key in parents {
+        match tx.get(&parent, key.as_str())? {
+            Some((automerge::Value::Object(automerge::ObjType::Map), id)) => parent = id,
+            _ => return Ok(()),
+        }
+    }
+    if tx.get(&parent, last.as_str())?.is_some() {
+        tx.delete(&parent, last.as_str())?;
+    }
+    put(tx, &parent, last.as_str().into(), value)
+}
+
 fn put(tx: &mut Transaction<'_>, parent: &ObjId, place: Prop, value: &Value) -> Result<(), JsonError> {
     let value = hydrated(value);
     if let hydrate::Value::Scalar(scalar) = value {

@@ -59,7 +59,7 @@ pub struct Hello {
     pub nonce: ::prost::alloc::vec::Vec<u8>,
 }
 /// One step of the sender's feed.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Push {
     /// with this frame the receiver holds the feed up to here; absent when more frames belong to the step.
     #[prost(message, optional, tag = "3")]
@@ -74,7 +74,7 @@ pub struct Push {
 }
 /// Nested message and enum types in `Push`.
 pub mod push {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Entry {
         #[prost(message, tag = "1")]
         Delta(super::Delta),
@@ -94,7 +94,7 @@ pub struct Document {
     pub name: ::prost::alloc::string::String,
 }
 /// What the receiver lacks of one document.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Delta {
     #[prost(message, optional, tag = "1")]
     pub document: ::core::option::Option<Document>,
@@ -107,6 +107,34 @@ pub struct Delta {
     /// absent in every part of a large delta but the last
     #[prost(message, optional, tag = "5")]
     pub frontier: ::core::option::Option<SignedFrontier>,
+    /// what began this generation, and those between it and the receiver's, ascending
+    #[prost(message, repeated, tag = "6")]
+    pub roots: ::prost::alloc::vec::Vec<Root>,
+}
+/// The record that begins a generation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Root {
+    #[prost(uint32, tag = "1")]
+    pub generation: u32,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(uint32, tag = "3")]
+    pub encoder: u32,
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "4")]
+    pub genesis: ::prost::alloc::vec::Vec<u8>,
+    /// heads of the generation before: 32 bytes each, ascending
+    #[prost(bytes = "vec", tag = "5")]
+    pub cut: ::prost::alloc::vec::Vec<u8>,
+    /// at the cut: actor (16) and seq (8, big endian), ascending by actor
+    #[prost(bytes = "vec", tag = "6")]
+    pub clock: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes; empty when the sender is the author
+    #[prost(bytes = "vec", tag = "7")]
+    pub author: ::prost::alloc::vec::Vec<u8>,
+    /// 64 bytes, Ed25519
+    #[prost(bytes = "vec", tag = "8")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedFrontier {
@@ -249,6 +277,8 @@ pub enum Reason {
     Revoked = 11,
     /// a certificate that came with the frontier is not of this fleet
     Certificate = 12,
+    /// of a generation that is over here; nothing is wrong with it
+    Past = 13,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -270,6 +300,7 @@ impl Reason {
             Self::Generation => "REASON_GENERATION",
             Self::Revoked => "REASON_REVOKED",
             Self::Certificate => "REASON_CERTIFICATE",
+            Self::Past => "REASON_PAST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -288,6 +319,7 @@ impl Reason {
             "REASON_GENERATION" => Some(Self::Generation),
             "REASON_REVOKED" => Some(Self::Revoked),
             "REASON_CERTIFICATE" => Some(Self::Certificate),
+            "REASON_PAST" => Some(Self::Past),
             _ => None,
         }
     }

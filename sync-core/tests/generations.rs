@@ -1,0 +1,317 @@
+//! Documents whose histories are cut: what travels, what stays on the disk, and that no cut loses late work, a conflict or a
+//! release (decision D5, argument in `docs/generations.md`). Random histories are in `converging.rs` and
+//! `interleavings.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "fleet/site.rs"]
+mod site;
+#[path = "fleet/world.rs"]
+mod world;
+
+use serde_json::{Value, json};
+use sync_core::document::DocumentKey;
+use sync_core::document::generation::{CutPolicy, Extent};
+use sync_core::document::json::PathSegment;
+use sync_core::replica::Event;
+use sync_core::replica::conflicts::{FieldConflict, conflicts};
+
+use site::{EAGER, generations_held, site};
+use world::{Fleet, Member, layer_key};
+
+fn in_conflict(fleet: &mut Fleet, at: Member, key: &DocumentKey) -> Vec<FieldConflict> {
+    fleet.at(at).inspect(|tx| conflicts(tx, key)).unwrap()
+}
+
+fn pointer(path: &[PathSegment]) -> String {
+    path.iter().map(|segment| format!("/{segment}")).collect()
+}
+
+fn extent(fleet: &mut Fleet, at: Member, key: &DocumentKey) -> Extent {
+    let read = |tx: &sync_core::store::Tx<'_>| {
+        let document = tx.document(key.id())?.unwrap();
+        tx.extent(document.row, document.generation)
+    };
+    fleet.at(at).inspect(read).unwrap()
+}
+
+/// A value that does not compress.
+fn weighty(fleet: &mut Fleet) -> Value {
+    json!((0..2_048).map(|_| format!("{:016x}", fleet.entropy.next())).collect::<String>())
+}
+
+#[test]
+fn a_peer_at_the_cut_needs_the_record_and_no_state() {
+    let mut site = site(1, EAGER);
+    let weight = weighty(&mut site.fleet);
+    site.fleet.set_field(site.a, "base", "weight", weight.clone());
+    site.fleet.sync(site.a, site.b);
+    let before = site.generation(site.b);
+    site.cut(1);
+    let passed = site.fleet.sync(site.a, site.b);
+    assert_eq!(site.generation(site.b), before + 1);
+    assert!(passed.bytes < 2_000, "{passed:?}, and the state has {} bytes", weight.as_str().unwrap().len());
+    site.agree();
+}
+
+#[test]
+fn a_member_that_stands_before_the_cut_gets_the_genesis_and_no_history() {
+    let mut site = site(2, EAGER);
+    site.cut(20);
+    let (key, newcomer) = (layer_key("base"), site.fleet.hub());
+    site.fleet.introduce(site.a, newcomer);
+    site.fleet.introduce(newcomer, site.a);
+    site.fleet.sync(newcomer, site.a);
+    assert_eq!(site.fleet.views(newcomer), site.fleet.views(site.a));
+    let present = site.generation(site.a);
+    assert!(generations_held(&mut site.fleet, newcomer, &key).iter().all(|held| *held + 1 >= present || *held == 0));
+    assert!(extent(&mut site.fleet, newcomer, &key).changes <= EAGER.changes + 1);
+    // The others were away for twenty generations, and b makes nothing of it.
+    site.agree();
+    assert_eq!(site.generation(site.b), present);
+    assert_eq!(site.generation(site.node), 0, "what is released is older");
+    site.fleet.release(site.a, &["base"]);
+    site.agree();
+    assert_eq!(site.generation(site.node), present);
+}
+
+#[test]
+fn generations_that_nobody_needs_leave_the_disk() {
+    let mut site = site(3, EAGER);
+    for round in 0..40 {
+        site.cut(1);
+        site.fleet.report(site.node, json!({ "web": { "ready": round } }));
+        site.fleet.release(site.a, &["base"]);
+        site.meet();
+    }
+    let observed = DocumentKey::observed(site.fleet.id(site.node));
+    for member in [site.a, site.b, site.node] {
+        let held = generations_held(&mut site.fleet, member, &layer_key("base"));
+        assert!(held.len() <= 3, "{held:?} of {}", site.generation(member));
+        let held = generations_held(&mut site.fleet, member, &observed);
+        assert_eq!(held.len(), 1, "{held:?}");
+        let log = site.fleet.at(member).inspect(|tx| tx.log_length()).unwrap();
+        assert!(log < 60, "{log} frontiers of some 160");
+    }
+    site.agree();
+}
+
+#[test]
+fn a_document_written_for_a_long_time_keeps_its_size() {
+    let mut fleet = Fleet::new(4);
+    let node = fleet.node();
+    let key = DocumentKey::observed(fleet.id(node));
+    let size = |fleet: &Fleet| -> u64 {
+        let files = std::fs::read_dir(fleet.folder(node)).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    let mut sizes = Vec::new();
+    for round in 0..4 {
+        for number in 0..1_500 {
+            let state = json!({ "objects": { "web": { "ready": number % 7, "seen": round * 1_500 + number } } });
+            fleet.write(node, &key, state);
+        }
+        sizes.push(size(&fleet));
+    }
+    assert!(extent(&mut fleet, node, &key).changes <= CutPolicy::default().changes);
+    assert_eq!(generations_held(&mut fleet, node, &key).len(), 1);
+    assert!(sizes[3] <= sizes[0] * 5 / 4, "{sizes:?}");
+}
+
+#[test]
+fn work_written_into_a_generation_that_ended_is_written_again_in_the_next() {
+    for cuts in [1, 2, 7] {
+        let mut site = site(5, EAGER);
+        site.fleet.set_field(site.b, "base", "replicas", json!(9));
+        site.cut(cuts);
+        site.fleet.set_field(site.a, "base", "image", json!("web:2"));
+        site.agree();
+        let one = site.one(site.a);
+        assert_eq!((&one["image"], &one["replicas"]), (&json!("web:2"), &json!(9)), "{cuts} cuts");
+        let rebased = |event: &Event| matches!(event, Event::Rebased { contested, .. } if contested.is_empty());
+        assert!(site.fleet.count(site.b, rebased) > 0);
+    }
+}
+
+#[test]
+fn a_field_that_both_sides_changed_across_a_cut_shows_both_values() {
+    for cuts in [1, 3] {
+        let mut site = site(6, EAGER);
+        site.fleet.set_field(site.b, "base", "image", json!("web:b"));
+        site.fleet.set_field(site.a, "base", "image", json!("web:a"));
+        site.cut(cuts);
+        site.agree();
+        for hub in [site.a, site.b] {
+            let found = in_conflict(&mut site.fleet, hub, &layer_key("base"));
+            let [conflict] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!(pointer(&conflict.path), "/objects/one/image");
+            let mut values: Vec<String> = conflict.values.iter().map(|it| it.value.to_string()).collect();
+            values.sort();
+            assert_eq!(values, ["\"web:a\"", "\"web:b\""]);
+        }
+        // It holds up the next cut until somebody decides.
+        let held_up = site.generation(site.a);
+        for number in 0..6 {
+            site.fleet.set_field(site.a, "base", "turn", json!(number));
+        }
+        assert_eq!(site.generation(site.a), held_up);
+        site.fleet.set_field(site.a, "base", "image", json!("web:c"));
+        site.cut(1);
+        site.agree();
+        assert!(in_conflict(&mut site.fleet, site.b, &layer_key("base")).is_empty());
+        assert_eq!(site.one(site.b)["image"], "web:c");
+    }
+}
+
+#[test]
+fn what_was_deleted_before_a_cut_does_not_come_back_with_late_work() {
+    let mut site = site(7, EAGER);
+    let key = layer_key("base");
+    site.fleet.write(site.a, &key, json!({ "objects": { "one": { "image": "web:1" }, "two": { "image": "db:1" } } }));
+    site.fleet.sync(site.a, site.b);
+    site.fleet.write(
+        site.b,
+        &key,
+        json!({ "objects": { "one": { "image": "web:1", "late": true }, "two": { "image": "db:2" } } }),
+    );
+    site.fleet.write(site.a, &key, json!({ "objects": { "one": { "image": "web:1" } } }));
+    site.cut(2);
+    site.agree();
+    let state = site.fleet.state(site.b, &key);
+    assert_eq!((&state["objects"]["two"], &state["objects"]["one"]["late"]), (&Value::Null, &json!(true)));
+    let left = |event: &Event| matches!(event, Event::Rebased { left, .. } if *left == ["/objects/two"] || *left == ["/objects/two/image"]);
+    assert_eq!(site.fleet.count(site.b, left), 1, "{:?}", site.fleet.events);
+}
+
+#[test]
+fn of_two_cuts_the_one_of_the_newer_home_counts_and_the_work_of_both_stays() {
+    let mut site = site(8, EAGER);
+    // Moved at the second hub, before the first hears of it.
+    site.fleet.home(site.b, site.b);
+    site.cut(2);
+    site.fleet.set_field(site.a, "base", "image", json!("web:2"));
+    for number in 0..9 {
+        site.fleet.set_field(site.b, "base", "replicas", json!(number));
+    }
+    assert!(site.generation(site.a) > 0 && site.generation(site.b) > 0);
+    site.agree();
+    let one = site.one(site.a);
+    assert_eq!((&one["image"], &one["replicas"]), (&json!("web:2"), &json!(8)));
+    let root = |fleet: &mut Fleet, at| {
+        let id = layer_key("base").id();
+        let read = |tx: &sync_core::store::Tx<'_>| {
+            let document = tx.document(id)?.unwrap();
+            tx.root(document.row, document.generation)
+        };
+        fleet.at(at).inspect(read).unwrap().unwrap().root().clone()
+    };
+    let (at_a, at_b) = (root(&mut site.fleet, site.a), root(&mut site.fleet, site.b));
+    assert_eq!(at_a, at_b);
+    // From now on only the new home cuts.
+    let before = site.generation(site.a);
+    for number in 0..9 {
+        site.fleet.set_field(site.a, "base", "turn", json!(format!("again {number}")));
+    }
+    assert_eq!(site.generation(site.a), before);
+    site.agree();
+}
+
+#[test]
+fn a_release_that_names_an_old_generation_reaches_nodes_that_never_had_it() {
+    let mut site = site(9, EAGER);
+    let old = site.fleet.pin(site.a, "base");
+    let image = site.one(site.a)["image"].clone();
+    for round in 0..5 {
+        site.cut(1);
+        site.fleet.set_field(site.a, "base", "image", json!(format!("web:{round}")));
+    }
+    // Named all the time, so it is kept; the node has it as well and says nothing.
+    site.agree();
+    assert!(generations_held(&mut site.fleet, site.a, &layer_key("base")).contains(&old.generation));
+    let late = site.fleet.node();
+    for hub in [site.a, site.b] {
+        site.fleet.introduce(hub, late);
+        site.fleet.introduce(late, hub);
+    }
+    site.fleet.assign(site.a, late, &["base"]);
+    site.fleet.sync(late, site.a);
+    let id = site.fleet.id(late);
+    assert_eq!(site.fleet.at(late).desired().unwrap(), site.fleet.at(site.a).desired_of(id).unwrap());
+    // Forward, and back again.
+    let newest = site.fleet.pin(site.a, "base");
+    for pin in [newest, old] {
+        site.fleet.release_pins(site.a, vec![(world::name("base"), pin)]);
+        site.agree();
+        site.fleet.sync(late, site.a);
+        assert_eq!(site.fleet.at(late).desired().unwrap(), site.fleet.at(site.a).desired_of(id).unwrap());
+    }
+    let desired = format!("{:?}", site.fleet.at(late).desired().unwrap());
+    assert!(desired.contains(image.as_str().unwrap()), "{desired}");
+}
+
+#[test]
+fn a_node_set_back_to_before_a_cut_of_its_report_goes_on_with_what_it_sees_now() {
+    let mut site = site(10, EAGER);
+    for number in 0..4 {
+        site.fleet.report(site.node, json!({ "web": { "ready": number } }));
+        site.meet();
+    }
+    let copy = site.fleet.backup(site.node);
+    for number in 10..20 {
+        site.fleet.report(site.node, json!({ "web": { "ready": number } }));
+        site.meet();
+    }
+    site.fleet.restore(site.node, &copy);
+    site.fleet.report(site.node, json!({ "web": { "ready": 99 } }));
+    site.agree();
+    assert_eq!(site.fleet.observed(site.b, site.node), json!({ "web": { "ready": 99 } }));
+    for number in 100..110 {
+        site.fleet.report(site.node, json!({ "web": { "ready": number } }));
+        site.agree();
+    }
+}
+
+#[test]
+fn a_home_set_back_to_before_its_cuts_gets_them_back_beside_what_it_wrote_since() {
+    let mut site = site(11, EAGER);
+    let copy = site.fleet.backup(site.a);
+    site.cut(3);
+    site.fleet.set_field(site.a, "base", "image", json!("web:2"));
+    site.fleet.release(site.a, &["base"]);
+    site.meet();
+    let cut = site.generation(site.b);
+    site.fleet.restore(site.a, &copy);
+    for number in 0..9 {
+        site.fleet.set_field(site.a, "base", "replicas", json!(number));
+    }
+    site.meet();
+    // The state before both lines is gone from the disks, so a field that differs shows the values of both.
+    let found = in_conflict(&mut site.fleet, site.b, &layer_key("base"));
+    for (path, ours, lost) in
+        [("/objects/one/replicas", json!(8), json!(1)), ("/objects/one/image", json!("web:1"), json!("web:2"))]
+    {
+        let conflict = found.iter().find(|it| pointer(&it.path) == path).unwrap();
+        let values: Vec<&Value> = conflict.values.iter().map(|it| &it.value).collect();
+        assert!(values.contains(&&ours) && values.contains(&&lost), "{cut} {values:?}");
+    }
+    // What was released stood on the cuts that do not count any more: nodes stay with what they have until the next release.
+    let (node, kept) = (site.fleet.id(site.node), site.fleet.at(site.node).desired().unwrap());
+    assert!(site.fleet.at(site.a).desired_of(node).is_err());
+    assert!(format!("{kept:?}").contains("web:2"));
+    site.fleet.release(site.a, &["base"]);
+    site.agree();
+}
+
+#[test]
+fn a_home_that_lost_everything_gets_its_layers_back_from_a_node_and_cuts_on() {
+    let mut site = site(12, EAGER);
+    site.cut(4);
+    site.fleet.release(site.a, &["base"]);
+    site.meet();
+    let (released, before) = (site.one(site.a), site.generation(site.a));
+    site.fleet.wipe(site.a);
+    site.fleet.sync(site.node, site.a);
+    assert_eq!(site.one(site.a), released);
+    site.cut(2);
+    assert!(site.generation(site.a) > before);
+    site.agree();
+}
