@@ -1,12 +1,13 @@
 //! Fields in which hubs disagree: listing them with every value, and settling them.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sync_core::document::json::{PathSegment, pointer};
-use sync_core::document::{AuthorGroup, DocumentKey, DocumentKind, Heads};
+use sync_core::document::{AuthorGroup, DocumentKey, DocumentKind};
 use sync_core::id::{Name, NodeId};
-use sync_core::replica::conflicts::{ClaimedValue, FieldConflict, conflicts};
+use sync_core::replica::conflicts::{ClaimedValue, conflicts};
 use sync_core::replica::{Edit, Now, Replica, roster};
-use sync_core::state::desired::{LayerPin, from_state, to_state};
+use sync_core::state::desired::LayerPin;
 use sync_core::store::Tx;
 
 use super::fleet::hub_name;
@@ -31,7 +32,7 @@ pub(super) fn list(replica: &mut Replica, now: Now) -> Result<ConflictList, Admi
 
 /// The conflicts of one document, by path.
 pub(super) fn of_document(tx: &Tx<'_>, now: Now, key: &DocumentKey) -> Result<Vec<ConflictEntry>, Failure> {
-    let found = found(tx, key)?;
+    let found = conflicts(tx, key)?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -42,7 +43,7 @@ pub(super) fn of_document(tx: &Tx<'_>, now: Now, key: &DocumentKey) -> Result<Ve
         for (index, claim) in conflict.values.iter().enumerate() {
             values.push(ConflictValue {
                 number: index + 1,
-                value: shown_value(tx, key, &conflict.path, &claim.value)?,
+                value: shown_value(key, &conflict.path, &claim.value),
                 hub: claim.author.map_or_else(|| "unknown".to_owned(), |hub| hub_name(&roster, hub)),
                 seconds_ago: age(now, claim.at),
             });
@@ -52,64 +53,20 @@ pub(super) fn of_document(tx: &Tx<'_>, now: Now, key: &DocumentKey) -> Result<Ve
     Ok(entries)
 }
 
-/// What is in conflict, where a pin of a release counts as one field however many of its own differ.
-fn found(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, Failure> {
-    let mut found = conflicts(tx, key)?;
-    if key.kind == DocumentKind::Release {
-        // The generation and the version follow from the heads.
-        found.retain(|conflict| !matches!(pin_field(&conflict.path), Some("generation" | "version")));
-        for conflict in &mut found {
-            if pin_field(&conflict.path) == Some("heads") {
-                conflict.path.pop();
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The field of a pin that a path of a release leads to: `/layers/NAME/FIELD`.
-fn pin_field(path: &[PathSegment]) -> Option<&str> {
-    match path {
-        [PathSegment::Key(layers), PathSegment::Key(_), PathSegment::Key(field)] if layers == "layers" => Some(field),
-        _ => None,
-    }
-}
-
-/// The layer that a path of a release leads to.
-fn pinned_layer(key: &DocumentKey, path: &[PathSegment]) -> Option<Name> {
-    match path {
+/// A value as people read it: a layer's pin in a release by its version.
+fn shown_value(key: &DocumentKey, path: &[PathSegment], value: &Value) -> Value {
+    let layer = match path {
         [PathSegment::Key(layers), PathSegment::Key(layer)]
             if key.kind == DocumentKind::Release && layers == "layers" =>
         {
-            Name::new(layer).ok()
+            layer
         }
-        _ => None,
+        _ => return value.clone(),
+    };
+    match LayerPin::deserialize(value) {
+        Ok(pin) => json!(format!("{layer} {} ({})", pin.version, pin.heads.short())),
+        Err(_) => value.clone(),
     }
-}
-
-/// The pin that a value of a release means, which is a whole pin or its heads alone.
-fn pin_of(tx: &Tx<'_>, layer: &Name, value: &Value) -> Result<Option<LayerPin>, Failure> {
-    if let Some(pin) = value.as_object().and_then(from_state::<LayerPin>) {
-        return Ok(Some(pin));
-    }
-    let pin = json!({ "generation": 0, "version": 0, "heads": value });
-    let heads: Option<Heads> = pin.as_object().and_then(from_state::<LayerPin>).map(|pin| pin.heads);
-    let (Some(heads), Some(document)) = (heads, tx.document(DocumentKey::layer(layer).id())?) else { return Ok(None) };
-    for row in tx.log_of(document.row)? {
-        let frontier = row.frontier.frontier();
-        if frontier.heads == heads {
-            return Ok(Some(LayerPin { generation: frontier.generation, version: frontier.version, heads }));
-        }
-    }
-    Ok(None)
-}
-
-fn shown_value(tx: &Tx<'_>, key: &DocumentKey, path: &[PathSegment], value: &Value) -> Result<Value, Failure> {
-    let Some(layer) = pinned_layer(key, path) else { return Ok(value.clone()) };
-    Ok(match pin_of(tx, &layer, value)? {
-        Some(pin) => json!(format!("{layer} {} ({})", pin.version, pin.heads.short())),
-        None => value.clone(),
-    })
 }
 
 /// A document as people name it: an assignment by its node's name.
@@ -146,7 +103,7 @@ fn parse_document(tx: &Tx<'_>, text: &str) -> Result<DocumentKey, Failure> {
 pub(super) fn resolve(replica: &mut Replica, now: Now, request: &ResolveRequest) -> Result<ConflictList, AdminError> {
     let work = |edit: &mut Edit<'_>| -> Result<ConflictList, Failure> {
         let key = parse_document(edit.tx(), &request.document)?;
-        let found = found(edit.tx(), &key)?;
+        let found = conflicts(edit.tx(), &key)?;
         let Some(conflict) = found.iter().find(|conflict| pointer(&conflict.path) == request.path) else {
             let message = format!("`{}` has no conflict at `{}`", request.document, request.path);
             return Err(AdminError::new(AdminErrorKind::NotFound, message, "`conflict list` shows all").into());
@@ -156,15 +113,7 @@ pub(super) fn resolve(replica: &mut Replica, now: Now, request: &ResolveRequest)
             let message = format!("there is no value {}; there are 1 to {}", request.take, conflict.values.len());
             return Err(AdminError::new(AdminErrorKind::Invalid, message, "").into());
         };
-        let value = match pinned_layer(&key, &conflict.path) {
-            Some(layer) => {
-                let pin = pin_of(edit.tx(), &layer, &claim.value)?;
-                let pin = pin.ok_or_else(|| super::shape("the pin"))?;
-                Value::Object(to_state(&pin))
-            }
-            None => claim.value.clone(),
-        };
-        edit.settle(&key, &conflict.path, &value)?;
+        edit.settle(&key, &conflict.path, &claim.value)?;
         Ok(ConflictList { conflicts: of_document(edit.tx(), now, &key)? })
     };
     replica.edit(now, work).map_err(AdminError::from)

@@ -3,12 +3,14 @@
 use serde_json::json;
 use sync_core::env::{Entropy, Instant, WallTime, no_witness};
 use sync_core::identity::{CertificateAuthority, JoinRefusal, JoinReply, JoinRequest, Role, SigningKey};
+use sync_core::state::desired::{ReleaseState, from_state};
 use sync_core::store::{Authority, Store};
 
 use super::*;
 use crate::enrol::enrol;
 use crate::service::fleet::{
     ConfirmRequest, FleetCommand, FleetReply, HubTokenRequest, MoveHomeRequest, NodeRequest, RenameRequest,
+    ResolveRequest,
 };
 use crate::service::{AppliedLayer, AssignTarget, Assigned, Enrolment, KeyedObject, Link};
 
@@ -251,6 +253,47 @@ fn a_hub_s_token_lets_a_hub_in_and_nobody_else() {
     assert_eq!(seen, expected.map(|(address, home, authority)| (address.to_owned(), home, authority)));
 }
 
+/// A second hub of the fleet, which has met nobody yet and does not hold the authority.
+fn other_hub(hub: &mut Replica) -> Replica {
+    let mut entropy = Counter(90);
+    let stored = hub.inspect(|tx| tx.authority()).unwrap().unwrap();
+    let authority = crate::enrol::open_authority(&stored).unwrap();
+    let identity = authority.identity(&mut entropy, SigningKey::from_seed([31; 32]), Role::Hub).unwrap();
+    let mut store = Store::open_in_memory().unwrap();
+    Replica::init(&mut store, &identity, &mut entropy).unwrap();
+    Replica::open(store, &mut entropy, no_witness()).unwrap()
+}
+
+#[test]
+fn two_releases_of_one_layer_are_shown_as_versions_and_settled_by_number() {
+    let mut hub = hub();
+    crate::founding::advertise(&mut hub, NOW, &[]).unwrap();
+    let mut other = other_hub(&mut hub);
+    apply(&mut hub, "base", vec![config_map("a", "1")], true);
+    sync_core::replica::in_process::sync(NOW, &mut other, &mut hub).unwrap();
+    apply(&mut hub, "base", vec![config_map("a", "2")], true);
+    apply(&mut other, "base", vec![config_map("b", "1")], true);
+    sync_core::replica::in_process::sync(NOW, &mut other, &mut hub).unwrap();
+
+    let Ok(FleetReply::Conflicts(list)) = fleet(&mut hub, FleetCommand::ListConflicts) else { panic!() };
+    let [conflict] = list.conflicts.as_slice() else { panic!("{list:?}") };
+    assert_eq!((conflict.document.as_str(), conflict.path.as_str()), ("release/main", "/layers/base"));
+    let shown: Vec<&str> = conflict.values.iter().map(|it| it.value.as_str().unwrap()).collect();
+    assert!(shown.len() == 2 && shown[0] != shown[1], "{shown:?}");
+    assert!(shown.iter().all(|it| it.starts_with("base 2 (")), "{shown:?}");
+    let pins = |hub: &mut Replica| {
+        let view = hub.read(&DocumentKey::release(&name("main"))).unwrap().unwrap();
+        from_state::<ReleaseState>(&view.state).unwrap().layers
+    };
+    let before = pins(&mut hub);
+    let request = ResolveRequest { document: "release/main".to_owned(), path: "/layers/base".to_owned(), take: 2 };
+    let Ok(FleetReply::Conflicts(left)) = fleet(&mut hub, FleetCommand::ResolveConflict(request)) else { panic!() };
+    assert_eq!(left.conflicts, []);
+    let taken = pins(&mut hub);
+    assert_ne!(taken, before);
+    assert!(shown[1].contains(&taken[&name("base")].heads.short()), "{shown:?}");
+}
+
 #[test]
 fn a_hub_without_the_authority_says_who_has_it() {
     let mut hub = hub();
@@ -261,15 +304,7 @@ fn a_hub_without_the_authority_says_who_has_it() {
     }) else {
         panic!()
     };
-    let mut entropy = Counter(90);
-    let identity = {
-        let stored = hub.inspect(|tx| tx.authority()).unwrap().unwrap();
-        let authority = crate::enrol::open_authority(&stored).unwrap();
-        authority.identity(&mut entropy, SigningKey::from_seed([31; 32]), Role::Hub).unwrap()
-    };
-    let mut store = Store::open_in_memory().unwrap();
-    Replica::init(&mut store, &identity, &mut entropy).unwrap();
-    let mut other = Replica::open(store, &mut entropy, no_witness()).unwrap();
+    let mut other = other_hub(&mut hub);
     sync_core::replica::in_process::sync(NOW, &mut other, &mut hub).unwrap();
     let refused = ask(&mut other, AdminCommand::CreateToken { ttl_seconds: 60, labels: Labels::new() }).unwrap_err();
     assert_eq!(refused.kind, AdminErrorKind::Conflict);
