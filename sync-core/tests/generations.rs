@@ -216,6 +216,36 @@ fn of_two_cuts_the_one_of_the_newer_home_counts_and_the_work_of_both_stays() {
 }
 
 #[test]
+fn a_hub_that_gave_up_its_own_cuts_takes_later_ones_without_a_conflict_when_it_is_set_back() {
+    let mut site = site(13, EAGER);
+    site.fleet.home(site.b, site.b);
+    site.cut(2);
+    for number in 0..9 {
+        site.fleet.set_field(site.b, "base", "replicas", json!(number));
+    }
+    site.fleet.release(site.b, &["base"]);
+    site.meet();
+    let held = in_conflict(&mut site.fleet, site.a, &layer_key("base"));
+    for field in ["turn", "replicas", "image", "zone"] {
+        site.fleet.set_field(site.b, "base", field, json!("settled"));
+    }
+    site.meet();
+    assert!(in_conflict(&mut site.fleet, site.a, &layer_key("base")).is_empty(), "{held:?}");
+    let copy = site.fleet.backup(site.a);
+    for number in 0..9 {
+        site.fleet.set_field(site.b, "base", "replicas", json!(format!("later {number}")));
+    }
+    site.fleet.release(site.b, &["base"]);
+    site.meet();
+    // All that it holds is below the cuts that it lacks, so it has nothing to bring over.
+    let before = site.fleet.count(site.a, |event| matches!(event, Event::Rebased { .. }));
+    site.fleet.restore(site.a, &copy);
+    site.agree();
+    assert_eq!(site.fleet.count(site.a, |event| matches!(event, Event::Rebased { .. })), before);
+    assert!(in_conflict(&mut site.fleet, site.a, &layer_key("base")).is_empty());
+}
+
+#[test]
 fn a_release_that_names_an_old_generation_reaches_nodes_that_never_had_it() {
     let mut site = site(9, EAGER);
     let old = site.fleet.pin(site.a, "base");

@@ -91,13 +91,10 @@ pub(super) struct Grounded {
 
 /// A generation that somebody else began.
 pub(super) struct Follow {
-    generation: u32,
     /// The records on the way to it and its own, ascending.
     roots: Vec<SignedRoot>,
     /// Its genesis, when it could be computed.
     genesis: Option<Genesis>,
-    /// It takes the place of another one of this number.
-    replaces: bool,
     /// It becomes the document's present generation.
     pub(super) is_present: bool,
 }
@@ -170,7 +167,7 @@ pub(super) fn ground(
         ground.history.push(genesis.meta.clone()).map_err(|_| StoreError::Corrupt { place: "a computed genesis" })?;
     }
     let is_present = generation > document.generation || is_other;
-    let follow = Follow { generation, roots, genesis, replaces: is_other && holds, is_present };
+    let follow = Follow { roots, genesis, is_present };
     Ok(Some(Grounded { ground, follow: Some(follow) }))
 }
 
@@ -214,17 +211,22 @@ fn is_at(row: &LogRow, generation: u32, heads: &Heads) -> bool {
     frontier.generation == generation && frontier.heads == *heads
 }
 
-/// Writes what a delta needs below its changes.
+/// Writes what a delta needs below its changes. What stands here on records that the new line replaces goes: a record that
+/// stayed would make all that follows look like work of two sides.
 pub(super) fn follow(tx: &Tx<'_>, document: &StoredDocument, follow: &Follow) -> Result<(), StoreError> {
-    let generation = follow.generation;
-    if follow.replaces {
-        tx.drop_generation(document.row, generation)?;
-    }
     for signed in &follow.roots {
-        if signed.root().generation == generation || tx.root(document.row, signed.root().generation)?.is_none() {
+        let number = signed.root().generation;
+        let own = tx.root(document.row, number)?;
+        let is_other = own.as_ref().is_some_and(|own| own.root().genesis != signed.root().genesis);
+        if is_other && follow.is_present {
+            tx.drop_generation(document.row, number)?;
+        }
+        if own.is_none() || is_other && follow.is_present {
             tx.set_root(document.row, signed)?;
         }
     }
+    // Generation 0 has no record.
+    let generation = follow.root().map_or(0, |root| root.generation);
     if let Some(genesis) = &follow.genesis {
         tx.add_change(document.row, generation, &genesis.meta, &genesis.bytes)?;
     }
