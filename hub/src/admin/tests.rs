@@ -324,7 +324,8 @@ fn homes_move_with_a_rising_epoch_and_a_home_is_not_removed() {
         (homes.moved[0].document.as_str(), homes.moved[0].hub.as_str(), homes.moved[0].epoch),
         ("layer/base", "b", 2)
     );
-    assert!(!hub.is_home(&DocumentKey::layer(&name("base"))).unwrap());
+    let home = hub.roster().unwrap().home_of(&DocumentKey::layer(&name("base"))).unwrap().hub;
+    assert_ne!(home, hub.identity().id());
     assert_eq!(fleet(&mut hub, to_b(Some("none"))).unwrap_err().kind, AdminErrorKind::NotFound);
     let remove = FleetCommand::RemovePeer(NodeRequest { name: name("b") });
     assert_eq!(fleet(&mut hub, remove.clone()).unwrap_err().kind, AdminErrorKind::Conflict);

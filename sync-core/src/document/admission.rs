@@ -58,8 +58,6 @@ impl AuthenticDelta {
 /// The generation that a delta is checked against, as far as it is held.
 #[derive(Debug, Clone)]
 pub struct Ground {
-    /// Which one.
-    pub generation: u32,
     /// The actor of its genesis.
     pub genesis_actor: ActorBytes,
     /// Its genesis, when that has to come as the first change of the delta.
@@ -254,7 +252,8 @@ pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Aut
 /// [`Refusal`].
 pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
     let AuthenticDelta { key, batches, frontier } = received;
-    let Ground { generation, genesis_actor, mut awaited, mut history, mut operations } = ground;
+    let Ground { genesis_actor, mut awaited, mut history, mut operations } = ground;
+    let generation = frontier.frontier().generation;
     let mut chunks: Vec<Vec<u8>> = Vec::new();
     let mut bytes = 0_u64;
     for batch in &batches {

@@ -115,6 +115,18 @@ impl Clock {
         other.0.iter().all(|(actor, seq)| self.seq(actor) >= *seq)
     }
 
+    /// How many actors it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How `self` stands to `other`.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {
@@ -124,18 +136,6 @@ impl Clock {
             (false, true) => Causality::Older,
             (false, false) => Causality::Concurrent,
         }
-    }
-
-    /// How many actors it names.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether it holds no change.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Actors with the number of their changes, ascending by actor.
@@ -273,6 +273,15 @@ impl History {
         heads.into_iter().collect()
     }
 
+    /// Whether some change was made beside another one: without that no field is in conflict.
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
+        let mut below = BTreeSet::new();
+        let mut deps = self.by_hash.values().map(|(meta, _)| meta.deps.as_slice());
+        // In one line each change stands on one other, and no two on the same; the first stands on none.
+        !deps.all(|deps| matches!(deps, [] | [_]) && below.insert(deps))
+    }
+
     /// How many changes of `actor` are known.
     #[must_use]
     pub fn seq(&self, actor: &ActorBytes) -> u64 {
@@ -342,8 +351,11 @@ mod tests {
         let mut history = History::default();
         history.push(meta(1, 1, 1, 1, 3, &[])).unwrap();
         let a = history.push(meta(2, 1, 2, 4, 4, &[1])).unwrap().clone();
+        assert!(!history.is_forked());
         let b = history.push(meta(3, 2, 1, 4, 6, &[1])).unwrap().clone();
+        assert!(history.is_forked());
         let both = history.push(meta(4, 2, 2, 7, 7, &[2, 3])).unwrap().clone();
+        assert!(history.is_forked(), "merged, and a field may still hold both values");
         assert_eq!(a.compare(&b), Causality::Concurrent);
         assert_eq!(both.compare(&a), Causality::Newer);
         assert_eq!(b.compare(&both), Causality::Older);

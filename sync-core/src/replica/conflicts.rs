@@ -4,12 +4,11 @@ use serde_json::Value;
 
 use super::edit::Edit;
 use super::write::{self, WriteError};
-use crate::document::genesis::genesis_actor;
 use crate::document::json::{self, PathSegment};
 use crate::document::materialise;
-use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, History, SignedFrontier};
+use crate::document::{ActorBytes, AuthorGroup, DocumentKey, History, SignedFrontier};
 use crate::id::NodeId;
-use crate::store::{LogRow, StoreError, StoredDocument, Tx};
+use crate::store::{LogRow, StoreError, Tx};
 
 /// A field with several concurrent values.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +30,8 @@ pub struct ClaimedValue {
     pub at: Option<u64>,
 }
 
-/// The fields of a document of the hubs that are in conflict at its newest frontier, by path. A document that one actor alone
-/// has written is not even loaded.
+/// The fields of a document of the hubs that are in conflict at its newest frontier, by path. A document without changes beside
+/// each other is not even loaded.
 ///
 /// # Errors
 /// [`StoreError`]; a document that cannot be loaded has no conflicts to show.
@@ -40,7 +39,8 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
     let Some(document) = tx.document(key.id())? else { return Ok(Vec::new()) };
     let (AuthorGroup::Hubs, Some(latest)) = (key.author_group(), document.latest) else { return Ok(Vec::new()) };
     let latest = tx.log_row(latest)?;
-    if writers(tx, &latest.clock, &document)? < 2 {
+    let history = tx.history(document.row, document.generation)?;
+    if !history.is_forked() {
         return Ok(Vec::new());
     }
     let heads = latest.frontier.frontier().heads.to_automerge();
@@ -57,7 +57,7 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let (history, log, hubs) = (tx.history(document.row, document.generation)?, tx.log_of(document.row)?, hubs(tx)?);
+    let (log, hubs) = (tx.log_of(document.row)?, hubs(tx)?);
     let mut conflicts = Vec::new();
     for conflict in found {
         let mut values = Vec::new();
@@ -68,14 +68,6 @@ pub fn conflicts(tx: &Tx<'_>, key: &DocumentKey) -> Result<Vec<FieldConflict>, S
         conflicts.push(FieldConflict { path: conflict.path, values });
     }
     Ok(conflicts)
-}
-
-/// How many actors wrote below the clock, the genesis left out. What was written again after a cut has two of one hub.
-fn writers(tx: &Tx<'_>, clock: &Clock, document: &StoredDocument) -> Result<usize, StoreError> {
-    let root = tx.root(document.row, document.generation)?;
-    let cut = root.as_ref().map(|signed| &signed.root().cut);
-    let genesis = genesis_actor(&document.key, document.generation, cut);
-    Ok(clock.iter().filter(|(actor, _)| **actor != genesis).count())
 }
 
 fn hubs(tx: &Tx<'_>) -> Result<Vec<NodeId>, StoreError> {

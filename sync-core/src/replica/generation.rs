@@ -139,7 +139,6 @@ pub(super) fn ground(
         }
         let cut = own.as_ref().map(|signed| &signed.root().cut);
         let ground = Ground {
-            generation,
             genesis_actor: genesis_actor(&document.key, generation, cut),
             awaited: None,
             history: tx.history(document.row, generation)?,
@@ -156,7 +155,6 @@ pub(super) fn ground(
         None => return Err(Refusal::Generation { held: document.generation, found: generation }.into()),
     };
     let mut ground = Ground {
-        generation,
         genesis_actor: genesis_actor(&document.key, generation, offered.map(|root| &root.cut)),
         awaited: offered.filter(|_| genesis.is_none()).map(|root| root.genesis),
         history: History::default(),

@@ -105,15 +105,6 @@ impl Replica {
         self.inspect(read)
     }
 
-    /// Whether this replica is the home of a document of the hubs: the one that may cut its history.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn is_home(&mut self, key: &DocumentKey) -> Result<bool, StoreError> {
-        let own = self.identity.id();
-        Ok(self.roster()?.home_of(key).is_some_and(|home| home.hub == own))
-    }
-
     /// Ends the links of members that were revoked while they were up.
     pub(super) fn close_revoked(&mut self, now: Now) -> Result<(), StoreError> {
         let tx = self.store.begin_read()?;

@@ -92,7 +92,11 @@ pub(super) fn write(
         Some(state) => generation::cut_if_due(tx, author, document, state, documents_loaded)?,
         None => None,
     };
-    write_with(tx, author, next.as_ref().unwrap_or(document), change, documents_loaded)
+    let written = write_with(tx, author, next.as_ref().unwrap_or(document), change, documents_loaded)?;
+    if let Some(next) = &next {
+        generation::drop_old(tx, author.identity, next)?;
+    }
+    Ok(written)
 }
 
 /// [`write`] with any change.
@@ -133,7 +137,6 @@ pub(super) fn write_with(
     tx.set_latest(document.row, seq)?;
     tx.set_view(document.row, seq, &state)?;
     tx.settle(document.row, None)?;
-    generation::drop_old(tx, author.identity, document)?;
     mark_dirty(tx, author.identity, key)?;
     members::follow(tx, author.identity, key, &state)?;
     Ok(Written { seq, frontier })

@@ -172,25 +172,6 @@ mod key_hex {
     }
 }
 
-pub(super) mod heads_hex {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::document::Heads;
-    use crate::id::hex_decode;
-
-    pub(in crate::state) fn serialize<S: Serializer>(heads: &Heads, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = heads.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        serializer.serialize_str(&text)
-    }
-
-    pub(in crate::state) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Heads, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        hex_decode(&text)
-            .and_then(|bytes| Heads::from_bytes(&bytes))
-            .ok_or_else(|| serde::de::Error::custom("expected hexadecimal heads"))
-    }
-}
-
 impl From<LayerPin> for String {
     fn from(pin: LayerPin) -> Self {
         let heads: Self = pin.heads.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::desired::heads_hex;
 use crate::document::{AuthorGroup, DocumentKey, DocumentKind, Heads};
 use crate::id::{DocumentId, Name, NodeId};
 
@@ -138,6 +137,25 @@ pub fn home_name(key: &DocumentKey) -> Option<String> {
         (DocumentKind::Placement, None) => "placement".to_owned(),
         (_, None) => "roster".to_owned(),
     })
+}
+
+mod heads_hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::document::Heads;
+    use crate::id::hex_decode;
+
+    pub(super) fn serialize<S: Serializer>(heads: &Heads, serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = heads.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Heads, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex_decode(&text)
+            .and_then(|bytes| Heads::from_bytes(&bytes))
+            .ok_or_else(|| serde::de::Error::custom("expected hexadecimal heads"))
+    }
 }
 
 #[cfg(test)]

@@ -17,20 +17,6 @@ const BAD_ROOT: StoreError = StoreError::Corrupt { place: "root" };
 
 type Columns = ([u8; 16], u32, u64, u32, [u8; 32], Vec<u8>, Vec<u8>, [u8; 32], [u8; 64]);
 
-fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Columns> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
-        row.get(8)?,
-    ))
-}
-
 fn decode(row: Columns) -> Option<SignedRoot> {
     let (document, generation, epoch, encoder, genesis, cut, clock, author, signature) = row;
     let root = Root {
@@ -88,7 +74,11 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM root JOIN document d ON d.id = root.document
              WHERE root.document = ? AND root.generation = ?"
         );
-        let found = self.inner.prepare_cached(&sql)?.query_row((document.0, generation), columns).optional()?;
+        let found = self
+            .inner
+            .prepare_cached(&sql)?
+            .query_row((document.0, generation), |row| Columns::try_from(row))
+            .optional()?;
         found.map(|row| decode(row).ok_or(BAD_ROOT)).transpose()
     }
 
@@ -112,7 +102,7 @@ impl Tx<'_> {
              WHERE root.document = ? AND root.generation > ? AND root.generation <= ? ORDER BY root.generation"
         );
         let mut statement = self.inner.prepare_cached(&sql)?;
-        let rows = statement.query_map((document.0, after, upto), columns)?;
+        let rows = statement.query_map((document.0, after, upto), |row| Columns::try_from(row))?;
         rows.map(|row| decode(row?).ok_or(BAD_ROOT)).collect()
     }
 

@@ -34,21 +34,6 @@ const COLUMNS: &str =
 
 type Columns = (i64, i64, [u8; 16], u32, u64, Vec<u8>, Vec<u8>, [u8; 32], [u8; 64], bool);
 
-fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Columns> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
-        row.get(8)?,
-        row.get(9)?,
-    ))
-}
-
 fn decode((seq, row, document, generation, version, heads, clock, author, signature, held): Columns) -> Option<LogRow> {
     let frontier = Frontier { document: DocumentId(document), generation, version, heads: Heads::from_bytes(&heads)? };
     Some(LogRow {
@@ -110,7 +95,7 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn log_row(&self, seq: LogSeq) -> Result<LogRow, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM log JOIN document d ON d.id = log.document WHERE log.seq = ?");
-        let found = self.inner.prepare_cached(&sql)?.query_row([seq.0], columns)?;
+        let found = self.inner.prepare_cached(&sql)?.query_row([seq.0], |row| Columns::try_from(row))?;
         decode(found).ok_or(StoreError::Corrupt { place: "log" })
     }
 
@@ -123,7 +108,7 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM log JOIN document d ON d.id = log.document WHERE log.document = ? ORDER BY log.seq"
         );
         let mut statement = self.inner.prepare_cached(&sql)?;
-        let rows = statement.query_map([document.0], columns)?;
+        let rows = statement.query_map([document.0], |row| Columns::try_from(row))?;
         rows.map(|row| decode(row?).ok_or(StoreError::Corrupt { place: "log" })).collect()
     }
 
@@ -142,7 +127,8 @@ impl Tx<'_> {
              WHERE log.document = ? AND log.generation = ? AND heads = ?"
         );
         let mut statement = self.inner.prepare_cached(&sql)?;
-        let found = statement.query_row((document.0, generation, heads.to_bytes()), columns).optional()?;
+        let found =
+            statement.query_row((document.0, generation, heads.to_bytes()), |row| Columns::try_from(row)).optional()?;
         found.map(|found| decode(found).ok_or(StoreError::Corrupt { place: "log" })).transpose()
     }
 
