@@ -76,6 +76,10 @@ byte_id!(
     ChangeHash, 32
 );
 byte_id!(
+    /// A transfer's name: BLAKE3 of the packed batch that it carries, first 16 bytes.
+    TransferId, 16
+);
+byte_id!(
     /// A value of a feed's rolling hash: BLAKE3, first 16 bytes.
     Chain, 16
 );

@@ -53,6 +53,7 @@ pub mod env;
 pub mod id;
 pub mod identity;
 pub mod limits;
+pub mod part;
 pub mod position;
 pub mod replica;
 pub mod session;

@@ -27,8 +27,9 @@ pub const VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Depth of nested maps and lists in one document. Kubernetes objects stay below 40.
 pub const DOCUMENT_DEPTH_MAX: usize = 96;
 
-/// Bytes of one frame on the wire, after its length prefix.
-pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one frame on the wire, after its length prefix. Far above a part, and little enough that what a hostile peer
+/// makes a link hold before the frame is whole, and the queue of the replica's thread ([`JOBS_WAITING_MAX`]), stay small.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of the changes of one delta after decompression. Larger catch-ups travel as several deltas.
 pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -54,23 +55,95 @@ pub const QUARANTINE_BYTES_MAX: usize = 64 * 1024;
 /// Characters kept of a text that a peer sent for people to read.
 pub const MESSAGE_TEXT_BYTES_MAX: usize = 512;
 
-/// Bytes of changes (unpacked) that travel in one frame; a larger delta travels in parts.
-pub const PART_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of packed changes that travel in one frame; a larger delta is a transfer in parts. A cut loses one part at most: at
+/// 64 kbit/s this is four seconds, so a link that lives for a minute loses 3 % on average. Each costs its receiver one
+/// transaction: 5 ms each still take 50 Mbit/s.
+pub const PART_BYTES_MAX: usize = 32 * 1024;
 
-/// Bytes staged for one peer whose transfer is not complete. Also the bytes of the changes of such a transfer once unpacked:
-/// all parts are in memory together when they are admitted.
+/// Bytes of a part that is not the last: fewer would make a row and a transaction for next to nothing.
+pub const PART_BYTES_MIN: usize = 2 * 1024;
+
+/// Bytes of one transfer: what [`DELTA_BYTES_MAX`] may become when nothing of it can be compressed, with room to spare.
+pub const TRANSFER_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Bytes of the changes of one delta once unpacked, over everything that is admitted together: it is in memory then. Also
+/// what transfers that are not complete may announce together for each peer, all of which may come to lie on the disk.
 pub const STAGING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Bytes that a staged part counts as at least, so that a thousand parts fill the bound however small they are.
-pub const STAGED_PART_BYTES_MIN: u64 = 64 * 1024;
+/// Bytes that transfers which are not complete may announce over all peers. Past it, the peer that announced most loses its
+/// oldest, so a hostile peer makes room before it takes any.
+pub const STAGING_TOTAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Bytes of pushed frames that wait for an acknowledgement on one link. Enough to fill 10 Mbit/s at 800 ms, a bad satellite
-/// link; little enough that a hub with a thousand slow links holds a gigabyte at worst.
+/// Transfers of one peer that are not complete. A link carries one at a time; the others are left over from documents that
+/// have moved on, and the oldest goes. Also the resumes that are kept of a peer on one link.
+pub const STAGED_TRANSFERS_MAX: usize = 16;
+
+/// Bytes of packed transfers that a replica keeps in memory while links send them. One that was dropped is packed again: a
+/// hub that rolls one layer out to thousands holds it once, and fifty slow links may each have a layer of 5 MB of their own
+/// before any is packed twice.
+pub const PACKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Entries of a feed that are looked at, each time, for a small one that goes ahead of a transfer's next part.
+pub const LOOK_AHEAD_ENTRIES_MAX: usize = 32;
+
+/// Documents whose entries a transfer noted as too large to go ahead of it. Past it nothing more goes ahead.
+pub const LOOK_AHEAD_SKIPPED_MAX: usize = 1024;
+
+/// Frontiers of one document that a link remembers to have passed. One that was forgotten is sent once more.
+pub const PASSED_FRONTIERS_MAX: usize = 64;
+
+/// Bytes of pushes under way on one link: what a receiver grants at most, and what a sender sends at most before it heard
+/// that something of it is durable. Enough to fill 10 Mbit/s at 800 ms, a bad satellite link.
 pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Steps of a feed that wait for an acknowledgement on one link. With the peer's acknowledgements they fit the frames that
 /// may wait for a link.
 pub const WINDOW_STEPS_MAX: usize = 512;
+
+/// Bytes of pushes under way over all links, in each direction: what is granted together, and what waits in memory to be
+/// sent. Links to nodes share it, so that a hub with thousands of slow links does not hold gigabytes.
+pub const LINKS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Bytes of pushes that each link to a node may have under way, however many there are. Two full pushes, so that one can be
+/// made durable while the next travels; 160 MiB for ten thousand links.
+pub const LINK_BYTES_MIN: u64 = 16 * 1024;
+
+/// The parts of [`LINKS_BYTES_MAX`] still free that a receiver grants to a new link to a node. The first gets 256 KiB, the
+/// thousandth 94, and from some three thousand on each gets [`LINK_BYTES_MIN`].
+pub const GRANT_SHARES: u64 = 1024;
+
+/// The parts of [`LINKS_BYTES_MAX`] still free that a sender uses for one link to a node.
+pub const SEND_SHARES: u64 = 16;
+
+/// Seconds of a transfer that may be under way at the pace at which the peer makes it durable: what is written meanwhile waits
+/// that long behind it. Several times the slowest round trip, so that the pace can rise.
+pub const TRANSFER_AHEAD_SECONDS: u64 = 4;
+
+/// Bytes of a transfer that may be under way however slow the link is: the part that arrives, and the one after it.
+pub const TRANSFER_AHEAD_BYTES_MIN: u64 = 80 * 1024;
+
+/// Bytes that a push counts as at least, so that a window of small pushes fits the frames that may wait for a link.
+pub const PUSH_BYTES_MIN: u64 = 2 * 1024;
+
+/// Bytes of credit without which nothing is pushed: the smallest part, and everything else that a push may hold (64 heads,
+/// a name, a place, ids).
+pub const PUSH_ROOM_MIN: u64 = 8 * 1024;
+
+/// Bytes that a receiver makes durable before it renews the sender's credit. Half of [`LINK_BYTES_MIN`], so that the
+/// smallest window never runs dry for good.
+pub const CREDIT_STEP_BYTES: u64 = 8 * 1024;
+
+/// Sessions of nodes with something to catch up that a hub takes at once; the others are told when to come back. A disk
+/// that makes 200 transactions a second durable is busy with as many as answer within a slow round trip of 300 ms.
+pub const CATCH_UPS_MAX: usize = 64;
+
+/// How long a session counts as catching up, in seconds. One that takes longer has a slow link: it makes a transaction
+/// every few seconds and is no burden, and must not keep the place of those that would be through in one.
+pub const CATCH_UP_SECONDS_MAX: u64 = 10;
+
+/// Longest wait that a node lets its hub impose, in milliseconds: an hour. A hub that asks for more is faulty, and must not
+/// silence a fleet.
+pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 
 /// How long a link may stay without a hello, in seconds: three tries of a lost packet on the slowest link.
 pub const HELLO_WAIT_SECONDS: u64 = 20;
@@ -156,11 +229,11 @@ pub const WAITING_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of a closing reason that are sent: it has to fit in one packet.
 pub const CLOSE_REASON_BYTES_MAX: usize = 256;
 
-/// Inputs that wait for a replica's thread. Each holds a frame at worst; links wait while it is full.
+/// Inputs that wait for a replica's thread. Each holds a frame at worst (64 MiB together); links wait while it is full.
 pub const JOBS_WAITING_MAX: usize = 64;
 
-/// Frames that wait for one link. Pushes are bounded by the window, so this many are acknowledgements that a peer does not
-/// read.
+/// Frames that wait for one link. Pushes are bounded by the window, so this many are acknowledgements and credits that a
+/// peer does not read.
 pub const LINK_FRAMES_WAITING_MAX: usize = 1024;
 
 /// Events that a slow subscriber can be behind.
@@ -237,10 +310,22 @@ pub const GENERATIONS_KEPT_MAX: usize = 8;
 /// which of its changes were in the cuts.
 pub const GENERATION_RECORDS_MAX: usize = 64;
 
+/// Bytes of generation records that travel with one frontier, the newest first: what a frame holds beside a part and its
+/// certificates. The largest record, of a cut above [`CHANGE_ACTORS_MAX`] actors, takes 98 KiB; a common one 300 bytes.
+pub const ROOTS_BYTES_MAX: usize = 512 * 1024;
+
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
 const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);
+const _: () = assert!(WINDOW_BYTES_MAX / PUSH_BYTES_MIN <= WINDOW_STEPS_MAX as u64);
+const _: () = assert!(LINK_BYTES_MIN >= 2 * PUSH_ROOM_MIN && CREDIT_STEP_BYTES <= PUSH_ROOM_MIN);
+const _: () = assert!(PUSH_ROOM_MIN > (PART_BYTES_MIN + FRONTIER_HEADS_MAX * 32 + CERTIFICATE_BYTES_MAX) as u64);
+const _: () = assert!(TRANSFER_BYTES_MAX < STAGING_BYTES_MAX && STAGING_BYTES_MAX < STAGING_TOTAL_BYTES_MAX);
+const _: () = assert!(2 * CHANGE_ACTORS_MAX * 24 < ROOTS_BYTES_MAX);
+const _: () = assert!(
+    PART_BYTES_MAX + ROOTS_BYTES_MAX + (CERTIFICATES_CARRIED_MAX + 2) * CERTIFICATE_BYTES_MAX < FRAME_BYTES_MAX
+);
 const _: () = assert!(WANTED_ACTORS_MAX * 24 < FRAME_BYTES_MAX - WANT_BYTES_MAX);
 const _: () = assert!(SUMMARY_ITEMS_MAX * 32 < FRAME_BYTES_MAX);

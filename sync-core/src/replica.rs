@@ -6,15 +6,19 @@
 
 mod admit;
 mod believed;
+mod catch_ups;
 mod certificates;
 pub mod conflicts;
 mod delta;
 mod desired;
 mod edit;
 mod exchange;
+mod fetch;
+mod flow;
 mod generation;
 pub mod in_process;
 mod incarnation;
+mod known;
 mod late;
 mod meet;
 mod members;
@@ -22,19 +26,20 @@ mod open;
 mod reconcile;
 pub mod roster;
 mod scope;
+mod transfer;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::document::generation::CutPolicy;
-use crate::document::{ActorBytes, Clock, DocumentKey};
+use crate::document::{ActorBytes, DocumentKey};
 use crate::env::{CrashPoint, Instant, WallTime, Witness};
-use crate::id::{Chain, Incarnation, LinkId, NodeId, StoreId};
+use crate::id::{Chain, DocumentId, Incarnation, LinkId, NodeId, StoreId};
 use crate::identity::{Identity, Role, VerifiedPeer};
 use crate::session::Session;
 use crate::store::{DocumentRow, LogSeq, PeerTraffic, Store, StoreError, chain_origin};
-use crate::wire::{Close, CloseCode};
+use crate::wire::{Close, CloseCode, Message, Resume};
 
 pub use desired::{Desired, DesiredError, DesiredLayer};
 pub use edit::{Edit, View, read};
@@ -122,21 +127,38 @@ pub enum Event {
 #[derive(Debug)]
 struct Link {
     peer: NodeId,
+    peer_role: Role,
+    is_dialer: bool,
     session: Session,
-    /// Frontiers that passed over this link, either way: the peer holds them, and they are not sent (again).
-    passed: BTreeMap<DocumentRow, BTreeSet<LogSeq>>,
-    /// What a node said that it holds, by whichever way it came there.
-    believed: BTreeMap<DocumentRow, Clock>,
+    known: known::Known,
+    /// The step under way that does not fit one frame.
+    transfer: Option<transfer::Transfer>,
+    /// Transfers of which the peer said that it holds the beginning, bounded as what it may hold is.
+    resume: BTreeMap<DocumentId, Resume>,
+    /// Older frontiers on the way through an entry, until the peer acknowledges them.
+    stops: VecDeque<Stop>,
+    /// Acknowledgements that came.
+    acknowledgements: u64,
+    /// What this link adds to [`flow::Flow`].
+    counted: flow::Counted,
+    pace: flow::Pace,
     /// Documents that were sent once more as a whole.
     sent_again: BTreeSet<DocumentRow>,
-    /// What the peer said that it lacks of its feed.
-    lacking: reconcile::Lacking,
     /// Whose certificates the peer was shown over this link, or has.
     shown: BTreeSet<NodeId>,
     /// It was noted that one side lost its past.
     diverged: bool,
     /// What passed since it was last written down.
     traffic: PeerTraffic,
+}
+
+/// An older frontier of a document that was sent on the way to an entry of the feed.
+#[derive(Debug)]
+struct Stop {
+    /// The number of the acknowledgement that will mean it, over the whole link.
+    acknowledged_with: u64,
+    entry: u64,
+    log: LogSeq,
 }
 
 /// A store and the conversations it takes part in.
@@ -150,7 +172,11 @@ pub struct Replica {
     /// Every start writes under an actor of its own (invariant 2).
     actor: ActorBytes,
     links: BTreeMap<LinkId, Link>,
+    /// What one input leads to. Bounded by the links' windows; drained before the next input.
     outputs: VecDeque<Output>,
+    flow: flow::Flow,
+    packed: transfer::PackedTransfers,
+    catch_ups: catch_ups::CatchUps,
     witness: Witness,
     documents_loaded: u64,
     /// When a generation has grown enough to be cut.
@@ -263,30 +289,39 @@ impl Replica {
             let message = roster::REVOKED.to_owned();
             let close = Close { code: CloseCode::Revoked, message, retry_after_ms: 0, incarnation: 0 };
             // Said in a frame: a connection's code may be overtaken by the end of its stream.
-            let frame = crate::wire::Message::Close(close.clone()).encode(self.identity.id());
+            let frame = Message::Close(close.clone()).encode(self.identity.id());
             self.outputs.push_back(Output::Transmit { link: id, frame, carries_changes: false });
             self.outputs.push_back(Output::Close { link: id, close });
             return Ok(());
         }
         tx.set_certificate(peer.id(), peer.certificate())?;
-        tx.drop_staged(&row)?;
         tx.commit()?;
         let row = self.bring_up_to_date(now, peer.id())?;
+        let staged = self.store.begin_read()?.staged(&row)?;
+        let (credit, counted) = self.flow.grant(peer.role());
         let facts = crate::session::Facts {
             store: self.store_id,
             incarnation: self.incarnation,
             head: row.head,
             cursor: row.cursor,
+            credit,
+            resume: staged.iter().map(resume).collect(),
         };
         let session = Session::open(now.instant, facts, is_dialer);
         let traffic = PeerTraffic { sessions: 1, ..PeerTraffic::default() };
         let link = Link {
             peer: peer.id(),
+            peer_role: peer.role(),
+            is_dialer,
             session,
-            passed: BTreeMap::new(),
-            believed: BTreeMap::new(),
+            known: known::Known::default(),
+            transfer: None,
+            resume: BTreeMap::new(),
+            stops: VecDeque::new(),
+            acknowledgements: 0,
+            counted,
+            pace: flow::Pace::default(),
             sent_again: BTreeSet::new(),
-            lacking: reconcile::Lacking::default(),
             shown: [self.identity.id(), peer.id()].into(),
             diverged: false,
             traffic,
@@ -300,11 +335,25 @@ impl Replica {
     /// # Errors
     /// [`StoreError`]: the disk failed; what the frame carried was not acknowledged and comes again.
     pub fn handle_frame(&mut self, now: Now, id: LinkId, frame: &[u8]) -> Result<(), StoreError> {
+        self.set_window(id);
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         link.traffic.bytes_in += framed_length(frame.len());
-        match crate::wire::Message::decode(frame, link.peer) {
+        match Message::decode(frame, link.peer) {
+            Ok(Message::Hello(hello)) if link.is_busy_with(&hello, self.identity.role()) => {
+                match self.catch_ups.admit(now.instant, id) {
+                    Ok(()) => link.session.handle_message(Message::Hello(hello)),
+                    Err(wait) => link.session.turn_away(wait),
+                }
+            }
             Ok(message) => {
-                if matches!(message, crate::wire::Message::Acknowledge(_)) {
+                if let Message::Push(_) = message {
+                    link.session.charge(frame.len() as u64);
+                }
+                if let Message::Credit(bytes) = message {
+                    link.pace.confirm(now.instant, bytes);
+                    link.session.handle_window(self.flow.window(link));
+                }
+                if matches!(message, Message::Acknowledge(_)) {
                     (self.witness)(CrashPoint::AcknowledgeBeforeCommit);
                 } else if message.carries_changes() {
                     (self.witness)(CrashPoint::ReceiveBeforeCommit);
@@ -329,6 +378,8 @@ impl Replica {
     /// [`StoreError`]: its traffic could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.flow.forget(link.counted);
+        self.catch_ups.done(now.instant, id);
         self.outputs.push_back(Output::Event(Event::LinkDown(link.peer)));
         let mut traffic = link.traffic;
         traffic.round_trips += link.session.round_trips();
@@ -358,6 +409,18 @@ impl Replica {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.into_iter().try_for_each(|id| self.close_link(now, id, CloseCode::Shutdown, "the process ends"))
     }
+}
+
+impl Link {
+    /// Whether the hello of a node that dialled this hub begins a catch-up, either way. One who has nothing to say, and other
+    /// hubs, are no burden.
+    fn is_busy_with(&self, hello: &crate::wire::Hello, own: Role) -> bool {
+        own == Role::Hub && self.peer_role == Role::Node && !self.is_dialer && self.session.has_work(hello)
+    }
+}
+
+fn resume(held: &crate::store::Held) -> Resume {
+    Resume { document: held.document, transfer: held.transfer, offset: held.bytes }
 }
 
 /// Bytes of a frame on the wire: the transport puts its length before it, as a varint of seven bits a byte (LEB128).

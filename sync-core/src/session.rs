@@ -12,6 +12,7 @@
 //!
 //! The owner handles each effect of [`Session::poll_effect`], in order, before it hands in the next input.
 
+mod credit;
 pub mod dialer;
 pub mod reconcile;
 
@@ -21,9 +22,11 @@ use std::time::Duration;
 use crate::document::FrontierDigest;
 use crate::env::Instant;
 use crate::id::{Incarnation, StoreId};
-use crate::limits::{HELLO_WAIT_SECONDS, WINDOW_BYTES_MAX, WINDOW_STEPS_MAX};
+use crate::limits::{HELLO_WAIT_SECONDS, PUSH_ROOM_MIN, WINDOW_STEPS_MAX};
+use crate::session::credit::Credit;
+pub use crate::session::credit::push_cost;
 use crate::session::reconcile::{Inquiry, Offer};
-use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, VERSION_MAX, VERSION_MIN, Want};
+use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, Resume, VERSION_MAX, VERSION_MIN, Want};
 
 /// What the owner has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +49,8 @@ pub enum Effect {
     /// The feed for this peer cannot go on from where the peer is: owe it everything again, then answer with
     /// [`Session::handle_restarted`].
     Restart,
-    /// Read the feed's next entry after this place and hand the frames in with [`Session::handle_step`].
+    /// Read the feed's next entry after this place and hand its next frame, of at most [`Session::room`] bytes, in with
+    /// [`Session::handle_step`].
     Fetch {
         /// Number of the entry before it.
         after: u64,
@@ -57,6 +61,8 @@ pub enum Effect {
     Acknowledged(Position),
     /// The peer will not have this frontier.
     Refused(Refuse),
+    /// The peer holds the beginning of this transfer.
+    Resume(Resume),
     /// Read which frontiers the feed holds after this place, up to where the peer is not known to be; then
     /// [`Session::handle_summary`].
     Summarise {
@@ -93,7 +99,7 @@ enum Phase {
 }
 
 /// The facts that a hello states about its sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The own store.
     pub store: StoreId,
@@ -103,6 +109,10 @@ pub struct Facts {
     pub head: Position,
     /// How much of the peer's feed is durable here.
     pub cursor: Option<Position>,
+    /// Bytes of pushes that the peer may have under way.
+    pub credit: u64,
+    /// Transfers of the peer's of which the beginning is durable here.
+    pub resume: Vec<Resume>,
 }
 
 /// One conversation. See the module's page.
@@ -123,9 +133,11 @@ pub struct Session {
     holds_theirs: bool,
     /// Number of the last entry of the own feed whose frames were handed out.
     sent: u64,
-    /// Steps that wait for an acknowledgement: number and bytes.
-    in_flight: VecDeque<(u64, u64)>,
-    in_flight_bytes: u64,
+    /// Steps that wait for an acknowledgement.
+    in_flight: VecDeque<u64>,
+    /// What was handed out last does not end its step.
+    within_step: bool,
+    credit: Credit,
     /// A fetch was asked for and not answered yet.
     fetching: bool,
     /// [`Effect::Synced`] was given out for the present state.
@@ -150,7 +162,8 @@ impl Session {
             holds_theirs: false,
             sent: 0,
             in_flight: VecDeque::new(),
-            in_flight_bytes: 0,
+            within_step: false,
+            credit: Credit::default(),
             fetching: false,
             synced: false,
             effects: VecDeque::new(),
@@ -217,6 +230,8 @@ impl Session {
             }
             (Phase::Live, Message::Acknowledge(through)) => self.handle_acknowledge(through),
             (Phase::Live, Message::Refuse(refuse)) => self.effects.push_back(Effect::Refused(refuse)),
+            (Phase::Live, Message::Credit(bytes)) => self.handle_credit(bytes),
+            (Phase::Live, Message::Resume(resume)) => self.effects.push_back(Effect::Resume(resume)),
             (Phase::Live, Message::Summary(summary)) => {
                 let next = self.inquiry.handle_summary(summary);
                 self.inquire(next);
@@ -234,7 +249,29 @@ impl Session {
         }
     }
 
+    /// Counts a push against what the peer was granted, by the length of its frame. Before the push itself is handed in.
+    pub fn charge(&mut self, frame: u64) {
+        if self.credit.charge(frame).is_err() && self.is_live() {
+            self.close(CloseCode::Protocol, "more was pushed than was granted");
+        }
+    }
+
+    /// Whether one of the two sides lacks something, by the peer's hello.
+    #[must_use]
+    pub fn has_work(&self, hello: &Hello) -> bool {
+        hello.cursor != Some(self.facts.head) || !(hello.head.number == 0 || self.facts.cursor == Some(hello.head))
+    }
+
+    /// Ends the conversation instead of answering the peer's hello: it should come again after the wait.
+    pub fn turn_away(&mut self, wait: Duration) {
+        let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let message = "many come back at once; this one gets its turn later".to_owned();
+        self.close_with(Close { code: CloseCode::Busy, message, retry_after_ms, incarnation: 0 });
+    }
+
+    /// A transfer that was cut is told before the peer may push, so that it never pushes what is held: its credit follows then.
     fn greet(&mut self) {
+        self.credit.grant(self.facts.credit);
         self.effects.push_back(Effect::Transmit(Message::Hello(Hello {
             version_min: VERSION_MIN,
             version_max: VERSION_MAX,
@@ -242,7 +279,17 @@ impl Session {
             incarnation: self.facts.incarnation,
             head: self.facts.head,
             cursor: self.facts.cursor,
+            credit: if self.facts.resume.is_empty() { self.facts.credit } else { 0 },
         })));
+    }
+
+    /// After both hellos: before, the peer would take it for a copy of its own that goes on.
+    fn resume(&mut self) {
+        let resume = std::mem::take(&mut self.facts.resume);
+        if !resume.is_empty() {
+            self.effects.extend(resume.into_iter().map(|resume| Effect::Transmit(Message::Resume(resume))));
+            self.effects.push_back(Effect::Transmit(Message::Credit(self.facts.credit)));
+        }
     }
 
     fn handle_hello(&mut self, hello: &Hello) {
@@ -258,6 +305,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Live;
+        self.credit.begin(hello.credit);
         self.theirs_is_empty = hello.head.number == 0;
         self.holds_theirs = self.theirs_is_empty || self.facts.cursor == Some(hello.head);
         // Nothing is fetched before the answer.
@@ -298,6 +346,7 @@ impl Session {
             // With the head of the feed that the peer was served from, also when that has started over since.
             self.greet();
         }
+        self.resume();
         self.facts.head = head;
         match at {
             Some(number) => {
@@ -330,20 +379,52 @@ impl Session {
         }
     }
 
-    /// The answer to [`Effect::Fetch`]: the frames of one step, and its number.
+    /// Bytes of the largest push that should be handed out now. What must travel beside the changes may make one larger.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.credit.room()
+    }
+
+    /// Bytes of pushes handed out of which the peer has not said that they are durable.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        self.credit.under_way()
+    }
+
+    /// Steps that wait for an acknowledgement.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// How much the owner lets this side have under way, at least [`crate::limits::LINK_BYTES_MIN`].
+    pub fn handle_window(&mut self, bytes: u64) {
+        self.credit.set_window(bytes);
+    }
+
+    /// The answer to [`Effect::Fetch`]: frames of one step, their bytes, and its number. When the last frame has no place
+    /// to go through, the step goes on, and the number is that of the entry before it.
     pub fn handle_step(&mut self, number: u64, frames: Vec<Push>, bytes: u64) {
-        self.fetching = false;
         if self.phase != Phase::Live {
             return;
         }
-        if self.in_flight.is_empty() {
+        self.credit.spend(bytes, frames.len());
+        self.fetching = false;
+        if self.in_flight.is_empty() && !self.within_step {
             self.round_trips += 1;
         }
         self.sent = number;
         self.synced = false;
-        self.in_flight.push_back((number, bytes));
-        self.in_flight_bytes += bytes;
+        self.within_step = frames.last().is_none_or(|push| push.through.is_none());
+        if !self.within_step {
+            self.in_flight.push_back(number);
+        }
         self.effects.extend(frames.into_iter().map(|push| Effect::Transmit(Message::Push(push))));
+        self.advance();
+    }
+
+    fn handle_credit(&mut self, bytes: u64) {
+        self.credit.add(bytes);
         self.advance();
     }
 
@@ -359,19 +440,19 @@ impl Session {
             self.holds_theirs = !more;
             self.effects.push_back(Effect::Transmit(Message::Acknowledge(through)));
         }
+        self.effects.extend(self.credit.renew().map(|bytes| Effect::Transmit(Message::Credit(bytes))));
         self.advance();
     }
 
+    /// Each step is acknowledged once, in the order in which they were sent.
     fn handle_acknowledge(&mut self, through: Position) {
-        if through.number > self.sent {
+        if self.in_flight.front() != Some(&through.number) {
             self.close(CloseCode::Protocol, "an acknowledgement of something that was not sent");
             return;
         }
-        while let Some((number, bytes)) = self.in_flight.front().copied()
-            && number <= through.number
-        {
-            self.in_flight.pop_front();
-            self.in_flight_bytes -= bytes;
+        self.in_flight.pop_front();
+        if self.in_flight.is_empty() && !self.within_step {
+            self.credit.settle();
         }
         self.effects.push_back(Effect::Acknowledged(through));
         self.advance();
@@ -383,7 +464,7 @@ impl Session {
             return;
         }
         if self.sent < self.facts.head.number {
-            if self.in_flight_bytes < WINDOW_BYTES_MAX && self.in_flight.len() < WINDOW_STEPS_MAX {
+            if self.room() >= PUSH_ROOM_MIN && self.in_flight.len() < WINDOW_STEPS_MAX {
                 self.fetching = true;
                 self.effects.push_back(Effect::Fetch { after: self.sent });
             }

@@ -6,6 +6,7 @@
 mod documents;
 mod error;
 mod feed;
+mod feed_order;
 mod generations;
 mod local;
 mod log;
@@ -32,6 +33,7 @@ pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;
 pub use setup::{Authority, StoreIdentity};
+pub use staging::{Held, Staged};
 pub use tokens::{Redemption, TokenRow};
 
 /// The database file in a data folder.

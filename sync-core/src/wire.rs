@@ -10,7 +10,8 @@ use crate::document::admission::Refusal;
 use crate::document::batch::UnpackError;
 use crate::document::generation::UnverifiedRoot;
 use crate::document::{Clock, DocumentKey, FrontierDigest, Heads, UnverifiedFrontier};
-use crate::id::{DocumentId, Incarnation, NodeId, StoreId};
+use crate::id::{DocumentId, Incarnation, NodeId, StoreId, TransferId};
+pub use crate::part::Part;
 pub use crate::position::Position;
 
 pub use decode::DecodeError;
@@ -54,6 +55,10 @@ pub enum Message {
     Want(Want),
     /// A message of negentropy.
     Reconcile(Reconcile),
+    /// The receiver may push so many bytes more.
+    Credit(u64),
+    /// The sender holds the beginning of a transfer.
+    Resume(Resume),
 }
 
 /// Who speaks, and how far each side is.
@@ -71,6 +76,19 @@ pub struct Hello {
     pub head: Position,
     /// How much of the receiver's feed is durable at the sender; `None` before the first contact.
     pub cursor: Option<Position>,
+    /// Bytes of pushes that the receiver may send before it gets more.
+    pub credit: u64,
+}
+
+/// How much of a transfer that was cut is durable at the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// The document.
+    pub document: DocumentId,
+    /// The transfer.
+    pub transfer: TransferId,
+    /// How many bytes of it, from its beginning.
+    pub offset: u64,
 }
 
 /// One step of a feed.
@@ -82,6 +100,14 @@ pub struct Push {
     pub through: Option<Position>,
     /// The sender's feed goes on after this frame.
     pub more: bool,
+}
+
+impl Push {
+    /// Bytes of its frame as `sender` sends it, without the length before it.
+    #[must_use]
+    pub fn frame_len(&self, sender: NodeId) -> u64 {
+        encode::push_len(self, sender)
+    }
 }
 
 /// The content of a [`Push`].
@@ -104,10 +130,12 @@ pub struct DeltaFrame {
     pub key: DocumentKey,
     /// Its generation.
     pub generation: u32,
-    /// A packed batch (`document::batch`).
+    /// A packed batch (`document::batch`), or a part of one.
     pub changes: Vec<u8>,
-    /// The frontier; `None` in every part of a large delta but the last.
+    /// The frontier; `None` in every part of a transfer but the last.
     pub frontier: Option<UnverifiedFrontier>,
+    /// Which part `changes` is; `None` when it is all of the batch.
+    pub part: Option<Part>,
     /// The records of this generation and of those between it and the receiver's, ascending; only with the frontier.
     pub roots: Vec<UnverifiedRoot>,
 }

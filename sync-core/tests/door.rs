@@ -16,9 +16,13 @@ mod world;
 use automerge::transaction::Transactable;
 use automerge::{AutoCommit, Change, ROOT};
 use sync_core::document::{DocumentKey, DocumentKind, UnverifiedFrontier};
-use sync_core::id::ChangeHash;
+use sync_core::id::{ChangeHash, TransferId};
 use sync_core::identity::{Role, Signature};
-use sync_core::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, STAGED_PART_BYTES_MIN, STAGING_BYTES_MAX};
+use sync_core::limits::{
+    DELTA_BYTES_MAX, DELTA_CHANGES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, STAGED_TRANSFERS_MAX, STAGING_BYTES_MAX,
+    TRANSFER_BYTES_MAX,
+};
+use sync_core::part::{Part, transfer_id};
 use sync_core::wire::{CloseCode, Message, Position, Reason};
 
 use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
@@ -231,29 +235,91 @@ fn batches_over_a_bound_are_refused() {
         let frontier = door.signed(&key, heads());
         is_refused(&mut door, what, reason, |door| door.push(&key, 0, batch, frontier));
     }
-    // Each part is within its bound; together they are not.
-    let part = pack(&vec![vec![0; 4 * 1024 * 1024 - 8]; 3]);
-    let parts = STAGING_BYTES_MAX / (3 * 4 * 1024 * 1024 - 24) + 1;
-    for _ in 0..parts {
-        assert!(door.part(&key, part.clone()).is_empty());
+    goes_on(&mut door, &key, document);
+}
+
+fn part_of(transfer: u8, offset: u64, total: u64) -> Part {
+    Part { transfer: TransferId([transfer; 16]), offset, total }
+}
+
+fn staged(door: &mut Door) -> u64 {
+    door.hub.inspect(|tx| tx.staged_bytes()).unwrap()
+}
+
+#[test]
+fn transfers_that_never_end_stay_within_their_bound() {
+    let (mut door, key, document) = open_with_small();
+    let before = door.dump();
+    let layers: Vec<DocumentKey> = (0..100)
+        .map(|number| DocumentKey::layer(&sync_core::id::Name::new(&format!("layer-{number}")).unwrap()))
+        .collect();
+    let part = vec![7; PART_BYTES_MAX];
+    for round in 0..3 {
+        for (number, layer) in layers.iter().enumerate() {
+            let transfer = (round * 100 + number) as u8;
+            let total = TRANSFER_BYTES_MAX / 8;
+            for offset in 0..2 {
+                let part_of = part_of(transfer, offset * PART_BYTES_MAX as u64, total);
+                assert!(door.part(layer, part_of, part.clone()).is_empty());
+            }
+            assert!(staged(&mut door) <= (STAGED_TRANSFERS_MAX * 2 * PART_BYTES_MAX) as u64);
+        }
     }
-    let claim = door.signed(&key, heads());
-    is_refused(&mut door, "a bomb in parts", Reason::TooLarge, |door| door.push(&key, 0, pack(&[]), claim));
+    // What they announce counts, not what came.
+    for layer in &layers[..10] {
+        assert!(door.part(layer, part_of(9, 0, TRANSFER_BYTES_MAX), part.clone()).is_empty());
+    }
+    assert!(staged(&mut door) <= (STAGING_BYTES_MAX / TRANSFER_BYTES_MAX) * PART_BYTES_MAX as u64);
+    assert_eq!(door.dump(), before);
     goes_on(&mut door, &key, document);
 }
 
 #[test]
-fn parts_that_never_end_are_dropped_at_the_bound() {
+fn a_part_whose_beginning_is_not_held_ends_the_link() {
     let (mut door, key, document) = open_with_small();
-    let before = door.dump();
-    let bound = STAGING_BYTES_MAX / STAGED_PART_BYTES_MIN;
-    for _ in 0..bound {
-        assert!(door.part(&key, Vec::new()).is_empty());
+    let part = vec![7; PART_BYTES_MIN];
+    let size = PART_BYTES_MIN as u64;
+    for (what, offset, transfer) in [("a gap", 3 * size, 1), ("another transfer", size, 2)] {
+        assert!(door.part(&key, part_of(1, 0, 10 * size), part.clone()).is_empty());
+        // What is held already is taken and changes nothing.
+        assert!(door.part(&key, part_of(1, 0, 10 * size), part.clone()).is_empty());
+        let answers = door.part(&key, part_of(transfer, offset, 10 * size), part.clone());
+        assert!(
+            matches!(&answers[..], [Message::Close(close)] if close.code == CloseCode::Busy),
+            "{what}: {answers:?}"
+        );
+        assert_eq!(staged(&mut door), size, "{what}");
+        door.dial();
+        let answers = door.say(&Message::Hello(door.hello()));
+        assert!(
+            matches!(&answers[..], [Message::Hello(hello), Message::Resume(resume)]
+            if hello.credit == 0 && resume.offset == size),
+            "{what}: {answers:?}"
+        );
     }
-    let answers = door.part(&key, Vec::new());
-    let [Message::Refuse(refuse)] = &answers[..] else { panic!("{answers:?}") };
-    assert_eq!((refuse.reason, &refuse.heads), (Reason::TooLarge, &None));
-    assert_eq!(door.dump(), before);
+    goes_on(&mut door, &key, document);
+    assert_eq!(staged(&mut door), 0, "a whole delta of the document makes the transfer superfluous");
+}
+
+#[test]
+fn parts_that_do_not_make_up_their_transfer_are_refused() {
+    let (mut door, key, document) = open_with_small();
+    let size = PART_BYTES_MIN as u64;
+    assert!(door.part(&key, part_of(1, 0, size + 3), vec![7; PART_BYTES_MIN]).is_empty());
+    let claim = door.signed(&key, vec![ChangeHash([7; 32])]);
+    is_refused(&mut door, "other bytes", Reason::Malformed, |door| {
+        door.last_part(&key, part_of(1, size, size + 3), vec![1, 2, 3], claim)
+    });
+    assert_eq!(staged(&mut door), 0);
+    // A bomb is one in parts too.
+    let bomb = zstd::bulk::compress(&vec![0; 100 * DELTA_BYTES_MAX], 1).unwrap();
+    let (head, tail) = bomb.split_at(PART_BYTES_MIN);
+    let part = |offset| Part { transfer: transfer_id(&bomb), offset, total: bomb.len() as u64 };
+    assert!(door.part(&key, part(0), head.to_vec()).is_empty());
+    let claim = door.signed(&key, vec![ChangeHash([7; 32])]);
+    is_refused(&mut door, "a bomb in parts", Reason::TooLarge, |door| {
+        door.last_part(&key, part(size), tail.to_vec(), claim)
+    });
     goes_on(&mut door, &key, document);
 }
 

@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::*;
+use sync_core::document::generation::{Root, UnverifiedRoot};
 use sync_core::document::{
     ActorBytes, Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier,
 };
-use sync_core::id::{Chain, ChangeHash, DocumentId, Incarnation, Name, NodeId, Nonce, StoreId};
+use sync_core::id::{Chain, ChangeHash, DocumentId, Incarnation, Name, NodeId, Nonce, StoreId, TransferId};
 use sync_core::identity::{Signature, SigningKey};
+use sync_core::limits::{PART_BYTES_MIN, TRANSFER_BYTES_MAX};
 use sync_core::wire::{
-    Close, CloseCode, DeltaFrame, Hello, Message, Position, Push, PushEntry, Reason, Reconcile, Refuse, Summary,
-    VERSION_MAX, VERSION_MIN, Want, Wanted,
+    Close, CloseCode, DeltaFrame, Hello, Message, Part, Position, Push, PushEntry, Reason, Reconcile, Refuse, Resume,
+    Summary, VERSION_MAX, VERSION_MIN, Want, Wanted,
 };
 
 const REFRESH: &str = "UPDATE_GOLDEN=1 cargo test -p sync-core --test wire";
@@ -37,15 +39,31 @@ fn kinds() -> Vec<(&'static str, Message)> {
         signature: *signed.signature(),
         certificates: Vec::new(),
     };
-    let delta = |frontier| {
-        PushEntry::Delta(DeltaFrame {
-            key: base.clone(),
-            generation: 0,
-            changes: vec![1, 2, 3],
-            frontier,
-            roots: Vec::new(),
-        })
+    let delta = |frontier, roots| {
+        let (key, changes) = (base.clone(), vec![1, 2, 3]);
+        PushEntry::Delta(DeltaFrame { key, generation: 0, changes, frontier, roots, part: None })
     };
+    let part = |offset, changes: Vec<u8>, frontier| {
+        let part = Some(Part { transfer: TransferId([6; 16]), offset, total: 5_000 });
+        PushEntry::Delta(DeltaFrame { key: base.clone(), generation: 0, changes, frontier, roots: Vec::new(), part })
+    };
+    let mut cut_clock = Clock::default();
+    cut_clock.raise(ActorBytes([8; 16]), 4_096);
+    let root = |generation, author| UnverifiedRoot {
+        root: Root {
+            document: base.id(),
+            generation,
+            epoch: 2,
+            encoder: 1,
+            genesis: ChangeHash([generation as u8; 32]),
+            cut: heads.clone(),
+            clock: cut_clock.clone(),
+        },
+        author,
+        signature: Signature([6; 64]),
+    };
+    let roots = vec![root(1, NodeId([8; 32])), root(2, key().node_id())];
+    let resume = Resume { document: base.id(), transfer: TransferId([6; 16]), offset: 4_000 };
     let push = |entry, through, more| Message::Push(Push { entry, through, more });
     let hello = Hello {
         version_min: VERSION_MIN,
@@ -54,6 +72,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
         incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
         head: place(300),
         cursor: Some(place(2)),
+        credit: 262_144,
     };
     let leave = PushEntry::Leave(DocumentKey::assignment(NodeId([4; 32])));
     let elsewhere = UnverifiedFrontier { author: NodeId([8; 32]), ..frontier.clone() };
@@ -76,16 +95,20 @@ fn kinds() -> Vec<(&'static str, Message)> {
     vec![
         ("hello", Message::Hello(hello.clone())),
         ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello })),
-        ("push-delta", push(Some(delta(Some(frontier))), Some(place(3)), false)),
-        ("push-delta-of-another", push(Some(delta(Some(elsewhere))), Some(place(3)), true)),
-        ("push-delta-with-certificates", push(Some(delta(Some(introduced))), Some(place(3)), true)),
-        ("push-part", push(Some(delta(None)), None, true)),
+        ("push-delta", push(Some(delta(Some(frontier.clone()), Vec::new())), Some(place(3)), false)),
+        ("push-delta-of-another", push(Some(delta(Some(elsewhere.clone()), Vec::new())), Some(place(3)), true)),
+        ("push-delta-with-roots", push(Some(delta(Some(elsewhere.clone()), roots)), Some(place(3)), true)),
+        ("push-delta-with-certificates", push(Some(delta(Some(introduced), Vec::new())), Some(place(3)), true)),
+        ("push-part", push(Some(part(0, vec![7; 4_000], None)), None, true)),
+        ("push-last-part", push(Some(part(4_000, vec![7; 1_000], Some(frontier))), Some(place(3)), false)),
         ("push-leave", push(Some(leave), Some(place(4)), false)),
         ("push-nothing", push(None, Some(place(5)), false)),
         ("push-start-over", push(None, Some(place(0)), true)),
         ("acknowledge", Message::Acknowledge(place(5))),
         ("refuse", Message::Refuse(refuse)),
         ("close", Message::Close(close)),
+        ("credit", Message::Credit(8_192)),
+        ("resume", Message::Resume(resume)),
         ("close-restarted", Message::Close(restarted)),
         ("summary-listed", Message::Summary(Summary::Listed(vec![digest(3), digest(5)]))),
         ("summary-counted", Message::Summary(Summary::Counted(10_000))),
@@ -114,6 +137,35 @@ fn frames_have_the_bytes_they_always_had() {
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(hex, golden, "{name}: a stored or older peer reads other bytes; if that is meant, {REFRESH}");
         assert_eq!(Message::decode(&bytes, key().node_id()), Ok(message), "{name}");
+    }
+}
+
+/// Parts that cannot be put together, and batches that prove nothing, are no messages.
+#[test]
+fn parts_that_do_not_fit_their_transfer_are_refused() {
+    let kinds = kinds();
+    let of = |wanted: &str| match kinds.iter().find(|(name, _)| *name == wanted) {
+        Some((_, Message::Push(Push { entry: Some(PushEntry::Delta(frame)), .. }))) => frame.clone(),
+        other => panic!("{other:?}"),
+    };
+    let part = |edit: &dyn Fn(&mut DeltaFrame)| {
+        let mut frame = of("push-part");
+        edit(&mut frame);
+        frame
+    };
+    let frontier = of("push-delta").frontier;
+    for (what, frame) in [
+        ("an end past the total", part(&|it| it.changes = vec![7; 5_001])),
+        ("an end without a frontier", part(&|it| it.changes = vec![7; 5_000])),
+        ("a frontier before the end", part(&|it| it.frontier.clone_from(&frontier))),
+        ("a small part", part(&|it| it.changes = vec![7; PART_BYTES_MIN - 1])),
+        ("a batch without a frontier", part(&|it| it.part = None)),
+        ("an offset past all bounds", part(&|it| it.part.as_mut().unwrap().offset = u64::MAX)),
+        ("a total past the bound", part(&|it| it.part.as_mut().unwrap().total = TRANSFER_BYTES_MAX + 1)),
+    ] {
+        let message = Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through: None, more: true });
+        let bytes = message.encode(key().node_id());
+        assert!(Message::decode(&bytes, key().node_id()).is_err(), "{what}");
     }
 }
 
@@ -146,22 +198,51 @@ fn heads() -> impl Strategy<Value = Heads> {
 fn deltas() -> impl Strategy<Value = DeltaFrame> {
     let certificates = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..3);
     let frontier = (0..=i64::MAX as u64, heads(), any::<[u8; 32]>(), any::<[u8; 32]>(), certificates);
-    let frontier = prop::option::of(frontier);
     let changes = prop::collection::vec(any::<u8>(), 0..300);
-    (keys(), any::<u32>(), changes, frontier).prop_map(|(key, generation, changes, frontier)| {
-        let frontier = frontier.map(|(version, heads, author, half, certificates)| UnverifiedFrontier {
-            frontier: Frontier { document: key.id(), generation, version, heads },
-            author: NodeId(author),
-            signature: Signature([half, author].concat().try_into().unwrap()),
-            certificates,
-        });
-        DeltaFrame { key, generation, changes, frontier, roots: Vec::new() }
-    })
+    let part = prop::option::of((any::<[u8; 16]>(), 0..TRANSFER_BYTES_MAX / 2, any::<bool>()));
+    let roots = prop::collection::vec((1..9u32, any::<u32>(), heads(), any::<[u8; 32]>(), any::<bool>()), 0..3);
+    (keys(), any::<u32>(), changes, frontier, part, roots).prop_map(
+        |(key, generation, mut changes, frontier, part, roots)| {
+            let (version, heads, author, half, certificates) = frontier;
+            let root = |(generation, epoch, cut, bytes, is_known)| {
+                let mut clock = Clock::default();
+                clock.raise(ActorBytes([9; 16]), u64::from(epoch) + 1);
+                let root = Root {
+                    document: key.id(),
+                    generation,
+                    epoch: u64::from(epoch),
+                    encoder: 1,
+                    genesis: ChangeHash(bytes),
+                    cut,
+                    clock: if is_known { clock } else { Clock::default() },
+                };
+                UnverifiedRoot { root, author: NodeId(bytes), signature: Signature([generation as u8; 64]) }
+            };
+            let roots: Vec<_> =
+                roots.into_iter().filter(|_| part.is_none_or(|(_, _, is_last)| is_last)).map(root).collect();
+            let frontier = UnverifiedFrontier {
+                frontier: Frontier { document: key.id(), generation, version, heads },
+                author: NodeId(author),
+                signature: Signature([half, author].concat().try_into().unwrap()),
+                certificates,
+            };
+            let is_last = part.is_none_or(|(_, _, is_last)| is_last);
+            if !is_last {
+                changes.resize(PART_BYTES_MIN, 0);
+            }
+            let part = part.map(|(transfer, offset, _)| {
+                let end = offset + changes.len() as u64;
+                Part { transfer: TransferId(transfer), offset, total: if is_last { end } else { end + 1 } }
+            });
+            DeltaFrame { key, generation, changes, frontier: is_last.then_some(frontier), roots, part }
+        },
+    )
 }
 
 fn messages() -> impl Strategy<Value = Message> {
-    let hello =
-        (1..9u32, 0..9u32, any::<[u8; 16]>(), any::<(u32, [u8; 8])>(), positions(), prop::option::of(positions()));
+    let places = (positions(), prop::option::of(positions()));
+    let hello = (1..9u32, 0..9u32, any::<[u8; 16]>(), any::<(u32, [u8; 8])>(), places, any::<u64>());
+    let resume = (any::<[u8; 16]>(), any::<[u8; 16]>(), 0..=TRANSFER_BYTES_MAX);
     let entry = prop_oneof![deltas().prop_map(PushEntry::Delta), keys().prop_map(PushEntry::Leave)];
     let push = (prop::option::of(entry), prop::option::of(positions()), any::<bool>());
     let reasons = [
@@ -198,14 +279,19 @@ fn messages() -> impl Strategy<Value = Message> {
     let wants = (prop::collection::vec((any::<[u8; 16]>(), clocks), 0..6), any::<bool>());
     let reconcile = (prop::collection::vec(any::<u8>(), 0..200), any::<bool>());
     prop_oneof![
-        hello.prop_map(|(version_min, more, store, incarnation, head, cursor)| Message::Hello(Hello {
+        hello.prop_map(|(version_min, more, store, incarnation, (head, cursor), credit)| Message::Hello(Hello {
             version_min,
             version_max: version_min + more,
             store: StoreId(store),
             incarnation: Incarnation { number: incarnation.0, nonce: Nonce(incarnation.1) },
             head,
-            cursor
+            cursor,
+            credit
         })),
+        any::<u64>().prop_map(Message::Credit),
+        resume.prop_map(|(document, transfer, offset)| {
+            Message::Resume(Resume { document: DocumentId(document), transfer: TransferId(transfer), offset })
+        }),
         push.prop_filter("a push says something", |(entry, through, _)| entry.is_some() || through.is_some())
             .prop_map(|(entry, through, more)| Message::Push(Push { entry, through, more })),
         positions().prop_map(Message::Acknowledge),

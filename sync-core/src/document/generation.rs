@@ -65,6 +65,12 @@ impl Root {
         bytes
     }
 
+    /// Bytes that the record takes in a frame, at most.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.cut.hashes().len() * 32 + self.clock.len() * 24 + 192
+    }
+
     /// Signs this record.
     #[must_use]
     pub fn sign(self, key: &SigningKey) -> SignedRoot {

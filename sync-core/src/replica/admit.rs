@@ -10,11 +10,10 @@ use crate::document::history::Causality;
 use crate::document::materialise::{self, MaterialiseError};
 use crate::document::rebase::Rebase;
 use crate::document::{AuthorGroup, DocumentKey, DocumentKind, genesis};
-use crate::env::WallTime;
-use crate::id::NodeId;
+use crate::id::{DocumentId, NodeId};
 use crate::identity::{Identity, PublicKey, Role};
-use crate::limits::{STAGED_PART_BYTES_MIN, STAGING_BYTES_MAX};
-use crate::store::{DocumentRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx};
+use crate::part::{Part, transfer_id};
+use crate::store::{DocumentRow, LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
 use crate::wire::{DeltaFrame, Reason, Refuse};
 
 /// What became of a push.
@@ -32,6 +31,8 @@ pub(super) struct Taken {
     pub(super) beside_itself: Option<NodeId>,
     /// The delta was refused, and is in quarantine.
     pub(super) refused: Option<Refuse>,
+    /// It is a part of a transfer whose beginning is not held. Nothing was done.
+    pub(super) gap: bool,
     /// Whose certificates came with it.
     pub(super) shown: Vec<NodeId>,
     /// Somebody's enrolment was taken back.
@@ -74,16 +75,29 @@ pub(super) fn take_delta(
     let at = author.wall;
     let id = frame.key.id();
     let Some(frontier) = frame.frontier else {
-        return stage(tx, peer, &frame.key, &frame.changes, at);
+        let staged = frame.part.map(|part| tx.stage(peer, id, &part, &frame.changes)).transpose()?;
+        return Ok(Taken { gap: staged != Some(Staged::Kept), ..Taken::default() });
     };
     let heads = frontier.frontier.heads.clone();
     let key = frame.key.clone();
     let evidence = frame.changes.clone();
-    let mut batches = tx.take_staged(peer, id)?;
-    batches.push(frame.changes);
+    let batch = match &frame.part {
+        None => frame.changes,
+        Some(part) => match whole(tx, peer, id, part, frame.changes)? {
+            Ok(batch) => batch,
+            Err(Incomplete::Gap) => return Ok(Taken { gap: true, ..Taken::default() }),
+            Err(Incomplete::OtherBytes) => {
+                let message = "the parts do not make up the transfer that they name".to_owned();
+                tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
+                let refuse = Refuse { document: id, heads: Some(heads), reason: Reason::Malformed, message };
+                return Ok(Taken { refused: Some(refuse), ..Taken::default() });
+            }
+        },
+    };
+    tx.drop_staged(peer, id)?;
     let learned = certificates::learn(tx, author.identity, &frontier.certificates)?;
     let was_held = tx.document(id)?.is_some_and(|document| document.latest.is_some());
-    let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches, frontier };
+    let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches: vec![batch], frontier };
     let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
         let taken = tx.attempt(|| take(tx, author, peer, received, roots, documents_loaded))?;
@@ -109,17 +123,23 @@ pub(super) fn take_delta(
     }
 }
 
-fn stage(tx: &Tx<'_>, peer: &PeerRow, key: &DocumentKey, changes: &[u8], at: WallTime) -> Result<Taken, StoreError> {
-    let bytes = (changes.len() as u64).max(STAGED_PART_BYTES_MIN);
-    if tx.staged_bytes(peer)? + bytes <= STAGING_BYTES_MAX {
-        tx.stage(peer, key.id(), changes)?;
-        return Ok(Taken::default());
-    }
-    let message = format!("more than {STAGING_BYTES_MAX} bytes wait for their frontier");
-    tx.quarantine(peer.node, Some(key.id()), &message, changes, at)?;
-    tx.drop_staged(peer)?;
-    let refuse = Refuse { document: key.id(), heads: None, reason: Reason::TooLarge, message };
-    Ok(Taken { refused: Some(refuse), ..Taken::default() })
+/// Why the last part of a transfer does not end it.
+enum Incomplete {
+    Gap,
+    OtherBytes,
+}
+
+/// The packed batch of which this is the last part.
+fn whole(
+    tx: &Tx<'_>,
+    peer: &PeerRow,
+    document: DocumentId,
+    last: &Part,
+    changes: Vec<u8>,
+) -> Result<Result<Vec<u8>, Incomplete>, StoreError> {
+    let Some(mut batch) = tx.take_staged(peer, document, last)? else { return Ok(Err(Incomplete::Gap)) };
+    batch.extend(changes);
+    Ok(if transfer_id(&batch) == last.transfer { Ok(batch) } else { Err(Incomplete::OtherBytes) })
 }
 
 fn take(
@@ -325,7 +345,8 @@ pub(super) fn mark_dirty(tx: &Tx<'_>, identity: &Identity, key: &DocumentKey) ->
 
 /// The document left our scope. What was applied stays applied: only a newer assignment or release deletes
 /// (invariant 5). The document itself stays until its space is needed.
-pub(super) fn take_leave(tx: &Tx<'_>, key: &DocumentKey) -> Result<Taken, StoreError> {
+pub(super) fn take_leave(tx: &Tx<'_>, peer: &PeerRow, key: &DocumentKey) -> Result<Taken, StoreError> {
+    tx.drop_staged(peer, key.id())?;
     if let Some(document) = tx.document(key.id())? {
         tracing::info!(document = %document.key, "left the scope");
     }

@@ -21,27 +21,25 @@ pub(super) fn attach(
     tx: &Tx<'_>,
     identity: &Identity,
     shown: &mut BTreeSet<NodeId>,
-    entries: &mut [PushEntry],
+    entry: &mut PushEntry,
 ) -> Result<(), StoreError> {
-    for entry in entries {
-        let PushEntry::Delta(delta) = entry else { continue };
-        let Some(claim) = &mut delta.frontier else { continue };
-        let mut wanted = vec![claim.author];
-        wanted.extend(delta.roots.iter().map(|root| root.author));
-        if delta.key.author_group() == AuthorGroup::Hubs {
-            wanted.extend(writers(tx, identity, shown, claim)?);
+    let PushEntry::Delta(delta) = entry else { return Ok(()) };
+    let Some(claim) = &mut delta.frontier else { return Ok(()) };
+    let mut wanted = vec![claim.author];
+    wanted.extend(delta.roots.iter().map(|root| root.author));
+    if delta.key.author_group() == AuthorGroup::Hubs {
+        wanted.extend(writers(tx, identity, shown, claim)?);
+    }
+    for member in wanted {
+        if claim.certificates.len() == CERTIFICATES_CARRIED_MAX || shown.contains(&member) {
+            continue;
         }
-        for member in wanted {
-            if claim.certificates.len() == CERTIFICATES_CARRIED_MAX || shown.contains(&member) {
-                continue;
-            }
-            let own = || identity.chain().first().map(|certificate| certificate.to_vec());
-            let certificate = if member == identity.id() { own() } else { tx.certificate(member)? };
-            // One that was never seen here cannot be shown; the receiver may know the member all the same.
-            if let Some(certificate) = certificate {
-                claim.certificates.push(certificate);
-                shown.insert(member);
-            }
+        let own = || identity.chain().first().map(|certificate| certificate.to_vec());
+        let certificate = if member == identity.id() { own() } else { tx.certificate(member)? };
+        // One that was never seen here cannot be shown; the receiver may know the member all the same.
+        if let Some(certificate) = certificate {
+            claim.certificates.push(certificate);
+            shown.insert(member);
         }
     }
     Ok(())

@@ -1,58 +1,66 @@
 //! What brings a peer through one entry of its feed: the changes it lacks and the frontier above them, within the bounds of
-//! one delta, in frames of bounded size.
+//! one delta.
 
-use std::collections::BTreeSet;
-
+use super::known::Known;
+use super::transfer::Packed;
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::genesis::genesis_actor;
 use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, UnverifiedFrontier, batch};
-use crate::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, PART_BYTES_MAX};
-use crate::store::{FeedEntry, LogRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx, Weight};
+use crate::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, ROOTS_BYTES_MAX};
+use crate::part::Part;
+use crate::store::{FeedEntry, LogRow, PeerRow, StoreError, StoredDocument, Tx, Weight};
 use crate::wire::{DeltaFrame, PushEntry};
 
-/// One step towards the end of a feed.
-pub(super) struct Step {
-    /// The content of its frames; none when the peer has everything.
-    pub(super) entries: Vec<PushEntry>,
-    /// The frontier that the peer holds then.
-    pub(super) brings_to: Option<LogSeq>,
-    /// Whether it goes all the way through the entry, or only to an older frontier of the document.
-    pub(super) arrives: bool,
+/// What an entry of a feed asks for.
+#[expect(clippy::large_enum_variant, reason = "most are deltas, and one is held at a time")]
+pub(super) enum Next {
+    /// The document left the peer's scope.
+    Leave(DocumentKey),
+    /// Nothing: the peer holds where it leads.
+    Held,
+    /// Changes.
+    Delta(Plan),
 }
 
-/// The next step through `entry`. The peer holds the frontiers `passed`, because they passed over this link, and by its own
-/// word or by what it reported elsewhere the changes `held`.
-pub(super) fn step<'a>(
-    tx: &Tx<'_>,
-    peer: &PeerRow,
-    entry: &FeedEntry,
-    passed: &BTreeSet<LogSeq>,
-    held: impl Iterator<Item = &'a Clock>,
-) -> Result<Step, StoreError> {
+/// Which changes of a document are to travel. Packing them again gives the same bytes.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) document: StoredDocument,
+    /// What the peer holds.
+    pub(super) base: Clock,
+    /// The frontier that the peer holds then.
+    pub(super) stop: LogRow,
+    /// Whether that is where the entry leads, or only an older frontier on the way.
+    pub(super) arrives: bool,
+    /// How much the changes are.
+    pub(super) weight: Weight,
+    /// The records of generations that the peer lacks.
+    pub(super) roots: Vec<UnverifiedRoot>,
+}
+
+/// The next step through `entry` for a peer of which this is known.
+pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known) -> Result<Next, StoreError> {
     let document = tx.document_by_row(entry.document)?;
-    let Some(target) = tx.feed_target(peer, entry)? else {
-        let entries = vec![PushEntry::Leave(document.key)];
-        return Ok(Step { entries, brings_to: None, arrives: true });
-    };
-    if passed.contains(&target) {
-        return Ok(Step { entries: Vec::new(), brings_to: Some(target), arrives: true });
+    let Some(target) = tx.feed_target(peer, entry)? else { return Ok(Next::Leave(document.key)) };
+    if known.has_passed(document.row, target) {
+        return Ok(Next::Held);
     }
     let target = tx.log_row(target)?;
     if !target.held {
         // Its generation was dropped here: who needs it gets what replaced it, which is further down the feed.
-        return Ok(Step { entries: Vec::new(), brings_to: None, arrives: true });
+        return Ok(Next::Held);
     }
-    let mut known = tx.feed_base(peer, entry)?;
     let generation = Generation::of(tx, &document, &target)?;
+    let mut at = tx.feed_base(peer, entry)?;
     let mut base = Clock::default();
-    if let Some((first, rest)) = known.split_first() {
+    if let Some((first, rest)) = at.split_first() {
         base = generation.held_at(first);
         rest.iter().for_each(|row| base.meet(&generation.held_at(row)));
     }
-    if let Some(passed) = passed.last() {
-        let passed = tx.log_row(*passed)?;
-        base.join(&generation.held_at(&passed));
-        known.push(passed);
+    for further in [tx.feed_reached(peer, entry)?, known.newest_passed(document.row)].into_iter().flatten() {
+        let further = tx.log_row(further)?;
+        base.join(&generation.held_at(&further));
+        at.push(further);
     }
     if generation.root.is_none() {
         // The first genesis follows from the document's name.
@@ -60,16 +68,33 @@ pub(super) fn step<'a>(
     }
     // No two generations share an actor, so what a peer holds of another one adds nothing.
     let mut is_behind = false;
-    for held in held {
+    for held in known.held(document.row) {
         is_behind |= !held.is_empty();
         base.join(held);
     }
     let stop = stop(tx, &document, &base, &target)?.unwrap_or_else(|| target.clone());
-    let mut entries = frames(tx, &document, &base, &stop)?;
-    if let Some(PushEntry::Delta(last)) = entries.last_mut() {
-        last.roots = generation.roots_for(tx, &document, &known, is_behind)?;
+    let weight = tx.weight_between(document.row, &base, &stop.clock)?;
+    let arrives = stop.seq == target.seq;
+    let roots = generation.roots_for(tx, &document, &at, is_behind)?;
+    Ok(Next::Delta(Plan { document, base, stop, arrives, weight, roots }))
+}
+
+/// Packs the changes of a plan.
+pub(super) fn pack(tx: &Tx<'_>, plan: &Plan) -> Result<Packed, StoreError> {
+    let chunks = tx.chunks_between(plan.document.row, &plan.base, &plan.stop.clock)?;
+    let packed = batch::pack(chunks.iter().map(Vec::as_slice));
+    let bytes = packed.map_err(|_| StoreError::Corrupt { place: "a batch in memory" })?;
+    Ok(Packed { bytes })
+}
+
+impl Plan {
+    /// A frame with all of the packed changes, or a part of them. The last has the frontier.
+    pub(super) fn frame(&self, changes: Vec<u8>, part: Option<Part>, is_last: bool) -> PushEntry {
+        let frontier = is_last.then(|| claim(&self.document.key, &self.stop));
+        let roots = if is_last { self.roots.clone() } else { Vec::new() };
+        let (key, generation) = (self.document.key.clone(), self.stop.frontier.frontier().generation);
+        PushEntry::Delta(DeltaFrame { key, generation, changes, frontier, roots, part })
     }
-    Ok(Step { entries, brings_to: Some(stop.seq), arrives: stop.seq == target.seq })
 }
 
 /// The generation that a delta is of, and what peers know of it that stand elsewhere.
@@ -123,7 +148,15 @@ impl Generation {
             Some(at) if document.key.author_group() == AuthorGroup::Hubs => at.min(self.number.saturating_sub(1)),
             _ => self.number.saturating_sub(1),
         };
-        Ok(tx.roots_between(document.row, after, self.number)?.iter().map(SignedRoot::to_claim).collect())
+        let mut roots: Vec<_> =
+            tx.roots_between(document.row, after, self.number)?.iter().map(SignedRoot::to_claim).collect();
+        let mut bytes = 0;
+        let fitting = roots.iter().rev().take_while(|claim| {
+            bytes += claim.root.frame_bytes();
+            bytes <= ROOTS_BYTES_MAX
+        });
+        let too_old = roots.len() - fitting.count().max(1).min(roots.len());
+        Ok(roots.split_off(too_old))
     }
 }
 
@@ -157,31 +190,6 @@ fn stop(tx: &Tx<'_>, document: &StoredDocument, base: &Clock, target: &LogRow) -
     }
     let furthest = fitting.saturating_sub(1);
     Ok(way.into_iter().nth(furthest))
-}
-
-/// The changes between `base` and `target`, in as many frames as they need; the last carries the frontier.
-fn frames(tx: &Tx<'_>, document: &StoredDocument, base: &Clock, target: &LogRow) -> Result<Vec<PushEntry>, StoreError> {
-    let chunks = tx.chunks_between(document.row, base, &target.clock)?;
-    let mut parts: Vec<Vec<&[u8]>> = vec![Vec::new()];
-    let mut bytes = 0;
-    for chunk in &chunks {
-        if bytes + chunk.len() > PART_BYTES_MAX && bytes > 0 {
-            parts.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += chunk.len();
-        if let Some(part) = parts.last_mut() {
-            part.push(chunk);
-        }
-    }
-    let last = parts.len() - 1;
-    let frame = |(number, part): (usize, Vec<&[u8]>)| {
-        let changes = batch::pack(part).map_err(|_| StoreError::Corrupt { place: "a batch in memory" })?;
-        let frontier = (number == last).then(|| claim(&document.key, target));
-        let (key, generation) = (document.key.clone(), target.frontier.frontier().generation);
-        Ok(PushEntry::Delta(DeltaFrame { key, generation, changes, frontier, roots: Vec::new() }))
-    };
-    parts.into_iter().enumerate().map(frame).collect()
 }
 
 fn claim(key: &DocumentKey, target: &LogRow) -> UnverifiedFrontier {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::meet::Greeting;
 use super::write::Author;
-use super::{Event, Now, Output, Replica, certificates, delta, framed_length, scope};
+use super::{Event, Now, Output, Replica, framed_length, scope};
 use crate::document::DocumentKind;
 use crate::env::CrashPoint;
 use crate::id::{LinkId, NodeId};
 use crate::identity::{Identity, Role};
+use crate::limits::STAGED_TRANSFERS_MAX;
 use crate::position::Position;
 use crate::session::Effect;
-use crate::store::{PeerRow, StoreError, Tx, chain_origin};
+use crate::store::{PeerRow, StoreError, Tx};
 use crate::wire::{CloseCode, Message, Push, PushEntry, Reason, Refuse};
 
 impl Replica {
@@ -30,6 +31,7 @@ impl Replica {
                 }
             }
         }
+        self.count_under_way(id);
         Ok(())
     }
 
@@ -43,15 +45,27 @@ impl Replica {
             Effect::Fetch { after } => self.fetch(id, after)?,
             Effect::Store(push) => self.store_push(now, id, push)?,
             Effect::Acknowledged(through) => {
-                let Some(link) = self.links.get(&id) else { return Ok(()) };
+                let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+                link.acknowledgements += 1;
+                let stop = link.stops.pop_front_if(|stop| stop.acknowledged_with <= link.acknowledgements);
                 let tx = self.store.begin()?;
                 if let Some(mut row) = tx.peer(link.peer)? {
                     let number = through.number.max(row.acked);
                     tx.feed_acknowledged(&mut row, number)?;
+                    if let Some(stop) = stop {
+                        tx.set_feed_reached(&row, stop.entry, stop.log)?;
+                    }
                 }
                 tx.commit()?;
             }
             Effect::Refused(refuse) => self.refused(id, &refuse)?,
+            Effect::Resume(resume) => {
+                if let Some(link) = self.links.get_mut(&id)
+                    && link.resume.len() < STAGED_TRANSFERS_MAX
+                {
+                    link.resume.insert(resume.document, resume);
+                }
+            }
             Effect::Summarise { after } => self.summarise(id, after)?,
             Effect::Gather => self.gather_digests(id)?,
             Effect::Compare(digests) => self.compare(id, &digests)?,
@@ -59,6 +73,7 @@ impl Replica {
             Effect::Cloned => self.refuse_clone(id)?,
             Effect::Told(close) => self.told(now, id, &close)?,
             Effect::Synced => {
+                self.catch_ups.done(now.instant, id);
                 let Some(link) = self.links.get(&id) else { return Ok(()) };
                 self.outputs.push_back(Output::Event(Event::Synced(link.peer)));
             }
@@ -79,32 +94,6 @@ impl Replica {
         }
     }
 
-    fn fetch(&mut self, id: LinkId, after: u64) -> Result<(), StoreError> {
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        let origin = chain_origin(self.store_id, self.incarnation.number, link.peer);
-        let tx = self.store.begin_read()?;
-        let Some(row) = tx.peer(link.peer)? else { return Ok(()) };
-        let (through, entries) = match link.lacking.next(&tx, &row, after)? {
-            Some(entry) => {
-                let passed = link.passed.entry(entry.document).or_default();
-                let held = link.lacking.held(entry.document).into_iter().chain(link.believed.get(&entry.document));
-                let mut step = delta::step(&tx, &row, &entry, passed, held)?;
-                certificates::attach(&tx, &self.identity, &mut link.shown, &mut step.entries)?;
-                passed.extend(step.brings_to);
-                let there = Position { number: entry.number, chain: entry.chain };
-                // A stop on the way is acknowledged where the step began, so that the window moves.
-                let through = if step.arrives { there } else { tx.feed_place(&row, after, origin)? };
-                (through, step.entries)
-            }
-            // Entries at or below the peer's cursor were dropped: it has them.
-            None => (row.head, Vec::new()),
-        };
-        let frames = with_through(entries, through, row.head.number > through.number);
-        let bytes = frames.iter().map(weight).sum();
-        link.session.handle_step(through.number, frames, bytes);
-        Ok(())
-    }
-
     /// The peer took a step without its content. What follows cannot build on it; and when the reason is that it lacks what
     /// this side thought it held, or that it knows less of a revoked author, it gets the whole document, once a link.
     fn refused(&mut self, id: LinkId, refuse: &Refuse) -> Result<(), StoreError> {
@@ -118,9 +107,7 @@ impl Replica {
         let (Some(mut row), Some(document)) = (tx.peer(link.peer)?, tx.document(refuse.document)?) else {
             return Ok(());
         };
-        link.passed.remove(&document.row);
-        link.lacking.forget(document.row);
-        link.believed.remove(&document.row);
+        link.known.forget(document.row);
         tx.feed_refused(&row, document.row)?;
         // What was taken of a revoked author before is taken once the roster that says so has come.
         let may_pass_later =
@@ -151,7 +138,7 @@ impl Replica {
             Some(PushEntry::Delta(frame)) => {
                 super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
             }
-            Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &key)?,
+            Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => super::admit::Taken::default(),
         };
         if let Some(through) = push.through {
@@ -163,6 +150,13 @@ impl Replica {
         let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
         tx.commit()?;
         (self.witness)(CrashPoint::ReceiveAfterCommit);
+        if taken.gap
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            // The next hello says what is still held of it.
+            link.session.close(CloseCode::Busy, GAP);
+            return Ok(());
+        }
         if starts_over {
             self.diverged(id)?;
         }
@@ -178,7 +172,7 @@ impl Replica {
         if let Some(link) = self.links.get_mut(&id) {
             // What a peer sends it holds: it need not come back.
             if let Some((document, log)) = taken.holds {
-                link.passed.entry(document).or_default().insert(log);
+                link.known.passed(document, log);
             }
             link.shown.extend(taken.shown);
             link.session.handle_stored(taken.refused, push.through, push.more);
@@ -224,6 +218,7 @@ impl Replica {
     /// Tells the links whose feeds have grown, after the commit.
     pub(super) fn serve(&mut self, now: Now, grown: Grown) -> Result<(), StoreError> {
         for (id, head) in grown {
+            self.set_window(id);
             if let Some(link) = self.links.get_mut(&id) {
                 link.session.handle_head(head);
             }
@@ -250,24 +245,6 @@ pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Resu
     Ok(grown)
 }
 
+const GAP: &str = "a part came whose beginning is not held; it may have had to make room, dial again";
+
 const DISK_FAILED: &str = "the disk failed; nothing of the last step was kept";
-
-/// Roughly what a frame adds to the window.
-fn weight(push: &Push) -> u64 {
-    match &push.entry {
-        Some(PushEntry::Delta(frame)) => {
-            let carried = frame.frontier.iter().flat_map(|claim| &claim.certificates).map(Vec::len).sum::<usize>();
-            (frame.changes.len() + carried) as u64 + 256
-        }
-        Some(PushEntry::Leave(_)) | None => 64,
-    }
-}
-
-/// Puts the place that the last frame leads to on it, or on a frame of its own.
-fn with_through(mut frames: Vec<PushEntry>, through: Position, more: bool) -> Vec<Push> {
-    let last = frames.pop();
-    let part = |entry| Push { entry: Some(entry), through: None, more: true };
-    let mut pushes: Vec<Push> = frames.into_iter().map(part).collect();
-    pushes.push(Push { entry: last, through: Some(through), more });
-    pushes
-}

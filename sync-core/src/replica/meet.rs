@@ -143,7 +143,7 @@ impl Replica {
             _ => BTreeMap::new(),
         };
         if let Some(link) = self.links.get_mut(&id) {
-            link.believed = believed;
+            link.known.believed = believed;
             if copy == Copy::Other {
                 link.session.handle_other_store();
             }
@@ -236,7 +236,8 @@ impl Replica {
         let origin = self.origin(link.peer);
         let row = self.store.begin_read()?.peer(link.peer)?.ok_or(StoreError::Corrupt { place: "peer" })?;
         if let Some(link) = self.links.get_mut(&id) {
-            link.passed.clear();
+            link.known.forget_passed();
+            link.transfer = None;
             link.session.handle_restarted(Position { number: 0, chain: origin }, row.head);
         }
         Ok(())

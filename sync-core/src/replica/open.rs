@@ -78,6 +78,7 @@ impl Replica {
         let identity = from_stored(&stored)?;
         let mut random = [0; 8];
         entropy.fill(&mut random);
+        let catch_ups = super::catch_ups::CatchUps::new(entropy);
         let mut seed = [0; 32];
         entropy.fill(&mut seed);
         Ok(Self {
@@ -89,6 +90,9 @@ impl Replica {
             seed,
             links: BTreeMap::new(),
             outputs: VecDeque::new(),
+            flow: super::flow::Flow::default(),
+            packed: super::transfer::PackedTransfers::default(),
+            catch_ups,
             witness,
             documents_loaded: 0,
             policy: crate::document::generation::CutPolicy::default(),

@@ -50,11 +50,11 @@ impl Replica {
         let Some(row) = tx.peer(link.peer)? else { return Ok(()) };
         let until = row.unsure.min(row.head.number);
         let mut digests = tx.feed_digests(&row, after, until)?;
-        link.lacking = Lacking { until, documents: BTreeMap::new() };
+        link.known.lacking = Lacking { until, documents: BTreeMap::new() };
         // A hub does not read all that it holds because a node asks for it; so it gets everything.
         if self.identity.role() == Role::Node && digests.len() > SUMMARY_ITEMS_MAX {
             digests.clear();
-            link.lacking = Lacking::default();
+            link.known.lacking = Lacking::default();
         }
         link.session.handle_summary(digests);
         Ok(())
@@ -102,7 +102,7 @@ impl Replica {
             if let Some(document) = tx.document(wanted.document)?
                 && tx.is_in_feed(&row, document.row)?
             {
-                link.lacking.documents.insert(document.row, wanted.clock);
+                link.known.lacking.documents.insert(document.row, wanted.clock);
             }
         }
         Ok(())

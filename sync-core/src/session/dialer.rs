@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::env::{Entropy, Instant};
-use crate::limits::{REDIAL_WAIT_MS_MAX, REDIAL_WAIT_MS_MIN};
+use crate::limits::{REDIAL_WAIT_MS_MAX, REDIAL_WAIT_MS_MIN, RETRY_AFTER_MS_MAX};
 
 /// The state of one link that is to be kept up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,14 +20,25 @@ impl Dialer {
         self.failures = 0;
     }
 
-    /// A try failed or a link went down: when to try again. A wait that the peer asked for is kept, plus jitter.
+    /// A try failed or a link went down: when to try again. A peer that asked for a wait knows better than a bound that
+    /// doubles: it is kept, up to [`RETRY_AFTER_MS_MAX`], plus a jitter of up to a quarter of it and the shortest bound.
     pub fn handle_down(&mut self, now: Instant, asked: Option<Duration>, entropy: &mut dyn Entropy) -> Instant {
-        let bound = REDIAL_WAIT_MS_MIN.saturating_mul(1 << self.failures.min(16)).min(REDIAL_WAIT_MS_MAX);
-        self.failures = self.failures.saturating_add(1);
         let mut random = [0; 8];
         entropy.fill(&mut random);
-        let wait_ms = REDIAL_WAIT_MS_MIN / 2 + u64::from_be_bytes(random) % bound.max(1);
-        now.after(Duration::from_millis(wait_ms) + asked.unwrap_or_default())
+        let random = u64::from_be_bytes(random);
+        let least = REDIAL_WAIT_MS_MIN / 2;
+        let wait_ms = match asked {
+            Some(asked) => {
+                let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX).min(RETRY_AFTER_MS_MAX);
+                least + asked + random % (asked / 4 + REDIAL_WAIT_MS_MIN)
+            }
+            None => {
+                let bound = REDIAL_WAIT_MS_MIN.saturating_mul(1 << self.failures.min(16)).min(REDIAL_WAIT_MS_MAX);
+                self.failures = self.failures.saturating_add(1);
+                least + random % bound.max(1)
+            }
+        };
+        now.after(Duration::from_millis(wait_ms))
     }
 }
 
@@ -66,5 +77,18 @@ mod tests {
         let b = other.handle_down(Instant(0), Some(Duration::from_secs(3)), &mut Fixed(9));
         assert_ne!(a, b);
         assert!(a.since(Instant(0)) >= Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_wait_that_the_peer_asked_for_is_obeyed_within_reason_and_is_no_failure() {
+        let mut dialer = Dialer::default();
+        for _ in 0..20 {
+            let wait = dialer.handle_down(Instant(0), Some(Duration::from_secs(8)), &mut Fixed(0xfe));
+            let wait = wait.since(Instant(0)).as_millis() as u64;
+            assert!((8_000..=10_000 + 2 * REDIAL_WAIT_MS_MIN).contains(&wait), "{wait}");
+        }
+        assert_eq!(dialer, Dialer::default());
+        let forever = dialer.handle_down(Instant(0), Some(Duration::MAX), &mut Fixed(0xfe)).since(Instant(0));
+        assert!(forever <= Duration::from_millis(RETRY_AFTER_MS_MAX * 5 / 4 + 2 * REDIAL_WAIT_MS_MIN));
     }
 }

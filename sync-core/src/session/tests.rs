@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::id::{Chain, Nonce};
+use crate::limits::WINDOW_BYTES_MAX;
 
 const FIRST: Incarnation = Incarnation { number: 1, nonce: Nonce([3; 8]) };
 
@@ -10,7 +11,8 @@ fn place(number: u64) -> Position {
 }
 
 fn facts(head: u64) -> Facts {
-    Facts { store: StoreId([1; 16]), incarnation: FIRST, head: place(head), cursor: None }
+    let (credit, resume) = (WINDOW_BYTES_MAX, Vec::new());
+    Facts { store: StoreId([1; 16]), incarnation: FIRST, head: place(head), cursor: None, credit, resume }
 }
 
 fn hello(head: u64, cursor: Option<u64>) -> Message {
@@ -21,7 +23,14 @@ fn hello(head: u64, cursor: Option<u64>) -> Message {
         incarnation: FIRST,
         head: place(head),
         cursor: cursor.map(place),
+        credit: WINDOW_BYTES_MAX,
     })
+}
+
+/// The same with another first grant.
+fn hello_granting(credit: u64) -> Message {
+    let Message::Hello(hello) = hello(0, Some(0)) else { unreachable!() };
+    Message::Hello(Hello { credit, ..hello })
 }
 
 fn effects(session: &mut Session) -> Vec<Effect> {
@@ -118,17 +127,154 @@ fn a_side_that_lacks_something_is_not_through_before_the_last_push() {
 
 #[test]
 fn a_full_window_waits_for_an_acknowledgement() {
-    for (bytes, steps) in [(WINDOW_BYTES_MAX / 4, 4), (1, WINDOW_STEPS_MAX as u64)] {
-        let mut session = live(10_000, 0);
-        for number in 1..=steps {
-            session.handle_step(number, vec![push(number, true)], bytes);
-            let asks = effects(&mut session).contains(&Effect::Fetch { after: number });
-            assert_eq!(asks, number < steps, "step {number} of {steps}");
+    let steps = WINDOW_STEPS_MAX as u64;
+    let mut session = live(10_000, 0);
+    for number in 1..=steps {
+        session.handle_step(number, vec![push(number, true)], 1);
+        let asks = effects(&mut session).contains(&Effect::Fetch { after: number });
+        // The credit ends a little before the steps do, because the largest push has to fit.
+        assert_eq!(asks, session.room() >= PUSH_ROOM_MIN && number < steps, "step {number} of {steps}");
+        if !asks {
+            break;
         }
-        session.handle_message(Message::Acknowledge(place(1)));
-        let after = effects(&mut session);
-        assert_eq!(after, [Effect::Acknowledged(place(1)), Effect::Fetch { after: steps }]);
     }
+    assert!(session.unacknowledged() as u64 > steps - 8);
+    session.handle_message(Message::Credit(PUSH_ROOM_MIN));
+    let more = effects(&mut session);
+    assert!(matches!(more[..], [Effect::Fetch { .. }]), "{more:?}");
+}
+
+#[test]
+fn no_more_is_pushed_than_was_granted_and_what_is_durable_is_granted_again() {
+    let mut session = Session::open(Instant(0), facts(100), false);
+    session.handle_message(hello_granting(20_000));
+    session.handle_met(Some(0), place(100));
+    let mut sent = 0;
+    let mut number = 0;
+    while effects(&mut session).iter().any(|effect| matches!(effect, Effect::Fetch { .. })) {
+        assert!(session.room() <= 20_000 - sent);
+        number += 1;
+        session.handle_step(number, vec![push(number, true)], 5_000);
+        sent += 5_000;
+    }
+    assert_eq!((sent, session.under_way()), (15_000, 15_000), "5 000 are left, and a push may need more");
+    session.handle_message(Message::Acknowledge(place(1)));
+    assert!(!effects(&mut session).contains(&Effect::Fetch { after: number }), "an acknowledgement grants nothing");
+    session.handle_message(Message::Credit(5_000));
+    assert_eq!(effects(&mut session), [Effect::Fetch { after: number }]);
+    assert_eq!(session.under_way(), 10_000);
+}
+
+#[test]
+fn the_own_window_holds_whatever_the_peer_grants() {
+    let mut session = live(10_000, 0);
+    session.handle_message(Message::Credit(u64::MAX));
+    assert_eq!(session.room(), WINDOW_BYTES_MAX);
+    session.handle_window(50_000);
+    session.handle_step(1, vec![push(1, true)], 40_000);
+    assert_eq!(session.room(), 10_000);
+    session.handle_step(2, vec![push(2, true)], 9_000);
+    assert!(!effects(&mut session).contains(&Effect::Fetch { after: 2 }));
+}
+
+#[test]
+fn a_peer_that_pushes_past_its_credit_is_closed() {
+    let mut session = Session::open(Instant(0), Facts { credit: 10_000, ..facts(0) }, false);
+    session.handle_message(hello(9, Some(0)));
+    session.handle_met(Some(0), place(0));
+    effects(&mut session);
+    session.charge(7_000);
+    session.handle_message(Message::Push(push(1, true)));
+    // However small it is, it counts as two kibibytes, and one may be larger than what is left.
+    for number in [2, 3] {
+        session.charge(10);
+        session.handle_message(Message::Push(push(number, true)));
+    }
+    let stored = [1, 2, 3].map(|number| Effect::Store(push(number, true)));
+    assert_eq!(effects(&mut session), stored);
+    session.charge(10);
+    assert_eq!(closes_with(&mut session), CloseCode::Protocol);
+    session.handle_message(Message::Push(push(4, true)));
+    assert!(effects(&mut session).is_empty());
+}
+
+#[test]
+fn credit_is_renewed_as_pushes_become_durable_and_never_past_the_first_grant() {
+    let mut session = Session::open(Instant(0), Facts { credit: 20_000, ..facts(0) }, false);
+    session.handle_message(hello(1_000, Some(0)));
+    session.handle_met(Some(0), place(0));
+    effects(&mut session);
+    let mut left: u64 = 20_000;
+    for number in 1..1_000 {
+        session.charge(3_000);
+        left -= 3_000;
+        session.handle_message(Message::Push(push(number, true)));
+        assert!(!effects(&mut session).iter().any(|effect| matches!(effect, Effect::Transmit(_))), "before the commit");
+        session.handle_stored(None, Some(place(number)), true);
+        for effect in effects(&mut session) {
+            if let Effect::Transmit(Message::Credit(bytes)) = effect {
+                left += bytes;
+            }
+        }
+        assert!((3_000..=20_000).contains(&left), "{left} after {number}");
+    }
+}
+
+#[test]
+fn a_cut_transfer_is_told_before_the_peer_may_push() {
+    let resume =
+        Resume { document: crate::id::DocumentId([1; 16]), transfer: crate::id::TransferId([2; 16]), offset: 70_000 };
+    let mut session = Session::open(Instant(0), Facts { resume: vec![resume], ..facts(0) }, true);
+    let said = effects(&mut session);
+    let [Effect::Transmit(Message::Hello(hello))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(hello.credit, 0);
+    // Not before the peer's hello: a copy that goes on at once is found out by that.
+    session.handle_message(hello_granting(0));
+    session.handle_met(Some(0), place(0));
+    let said = effects(&mut session);
+    let [Effect::Meet { .. }, told, Effect::Transmit(Message::Credit(WINDOW_BYTES_MAX)), ..] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(told, &Effect::Transmit(Message::Resume(resume)));
+    // The other side pushes nothing before the credit.
+    let mut other = Session::open(Instant(0), facts(5), false);
+    other.handle_message(hello_granting(0));
+    other.handle_met(Some(0), place(5));
+    assert!(!effects(&mut other).contains(&Effect::Fetch { after: 0 }));
+    other.handle_message(Message::Resume(resume));
+    other.handle_message(Message::Credit(WINDOW_BYTES_MAX));
+    assert_eq!(effects(&mut other), [Effect::Resume(resume), Effect::Fetch { after: 0 }]);
+}
+
+#[test]
+fn a_step_in_parts_is_acknowledged_once_and_nobody_is_through_before() {
+    let mut session = live(1, 0);
+    let part = || Push { entry: None, through: None, more: true };
+    session.handle_step(0, vec![part()], 1);
+    assert!(matches!(effects(&mut session)[..], [Effect::Transmit(_), Effect::Fetch { after: 0 }]));
+    assert_eq!(session.unacknowledged(), 0);
+    session.handle_step(1, vec![push(1, false)], 1);
+    assert!(matches!(effects(&mut session)[..], [Effect::Transmit(_)]));
+    let trips = session.round_trips();
+    session.handle_message(Message::Acknowledge(place(1)));
+    assert_eq!(effects(&mut session), [Effect::Acknowledged(place(1)), Effect::Synced]);
+    assert_eq!((trips, session.under_way()), (1, 0));
+}
+
+#[test]
+fn a_side_that_has_nothing_to_say_has_no_work() {
+    let session = Session::open(Instant(0), Facts { cursor: Some(place(9)), ..facts(5) }, false);
+    let has_work = |message| {
+        let Message::Hello(hello) = message else { unreachable!() };
+        session.has_work(&hello)
+    };
+    assert!(!has_work(hello(9, Some(5))));
+    assert!(has_work(hello(10, Some(5))) && has_work(hello(9, Some(4))) && has_work(hello(9, None)));
+    let mut session = session;
+    session.turn_away(Duration::from_secs(3));
+    let said = effects(&mut session);
+    let [Effect::Transmit(Message::Close(close)), Effect::Close(_)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((close.code, close.retry_after_ms), (CloseCode::Busy, 3_000));
 }
 
 #[test]

@@ -84,16 +84,7 @@ impl Tx<'_> {
     /// Of a layer every frontier counts, because a release may name any of them and this hub's peer serves nodes too. Of other
     /// documents the newest does.
     fn extend_with_news(&self, peer: &mut PeerRow) -> Result<(), StoreError> {
-        let mut statement = self.inner.prepare_cached(
-            "SELECT log.document, log.seq FROM log JOIN document d ON d.id = log.document
-             WHERE log.seq > (SELECT scanned FROM peer WHERE id = ?) AND (d.kind = ? OR d.latest = log.seq)
-             ORDER BY log.seq",
-        )?;
-        let rows = statement.query_map((peer.id, DocumentKind::Layer.number()), |row| {
-            Ok((DocumentRow(row.get(0)?), LogSeq(row.get(1)?)))
-        })?;
-        for row in rows {
-            let (document, log) = row?;
+        for (document, log) in self.news_in_order(peer)? {
             self.append_frontier_entry(peer, document, log)?;
         }
         self.inner
@@ -259,13 +250,34 @@ impl Tx<'_> {
         Ok(base)
     }
 
+    /// The older frontier on the way to the entry that the peer made durable, if it did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_reached(&self, peer: &PeerRow, entry: &FeedEntry) -> Result<Option<LogSeq>, StoreError> {
+        let mut statement = self.inner.prepare_cached("SELECT reached FROM feed WHERE peer = ? AND position = ?")?;
+        let found: Option<Option<i64>> = statement.query_row((peer.id, entry.number), |row| row.get(0)).optional()?;
+        Ok(found.flatten().map(LogSeq))
+    }
+
+    /// Records that the peer made an older frontier durable on the way to the entry of this number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_feed_reached(&self, peer: &PeerRow, number: u64, log: LogSeq) -> Result<(), StoreError> {
+        self.inner
+            .prepare_cached("UPDATE feed SET reached = ? WHERE peer = ? AND position = ? AND refused = 0")?
+            .execute((log.0, peer.id, number))?;
+        Ok(())
+    }
+
     /// Records that the peer refused the document: what follows cannot build on anything that was sent before.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn feed_refused(&self, peer: &PeerRow, document: DocumentRow) -> Result<(), StoreError> {
         self.inner
-            .prepare_cached("UPDATE feed SET refused = 1 WHERE peer = ? AND document = ?")?
+            .prepare_cached("UPDATE feed SET refused = 1, reached = NULL WHERE peer = ? AND document = ?")?
             .execute((peer.id, document.0))?;
         Ok(())
     }
@@ -276,20 +288,22 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn feed_again(&self, peer: &mut PeerRow, document: DocumentRow) -> Result<(), StoreError> {
+        let Some(last) = self.feed_last(peer, document)? else { return Ok(()) };
+        let log = match peer.role {
+            Role::Hub => self.document_by_row(document)?.latest.unwrap_or(last),
+            Role::Node => last,
+        };
+        self.append_frontier_entry(peer, document, log)?;
+        self.set_head(peer)
+    }
+
+    /// Where the document's last entry points; `None` when it has none or left the scope.
+    pub(super) fn feed_last(&self, peer: &PeerRow, document: DocumentRow) -> Result<Option<LogSeq>, StoreError> {
         let mut statement = self
             .inner
             .prepare_cached("SELECT log FROM feed WHERE peer = ? AND document = ? ORDER BY position DESC LIMIT 1")?;
         let last: Option<Option<i64>> = statement.query_row((peer.id, document.0), |row| row.get(0)).optional()?;
-        let newest = match peer.role {
-            Role::Hub => self.document_by_row(document)?.latest.map(|latest| latest.0),
-            Role::Node => None,
-        };
-        let last = last.map(|last| last.and(newest).or(last));
-        if let Some(log) = last.flatten() {
-            self.append_frontier_entry(peer, document, LogSeq(log))?;
-            self.set_head(peer)?;
-        }
-        Ok(())
+        Ok(last.flatten().map(LogSeq))
     }
 
     /// Records that the peer made its feed durable up to `number` and no further, and drops the entries that this makes superfluous.

@@ -142,6 +142,7 @@ CREATE TABLE feed (
   log         INTEGER REFERENCES log (seq), -- NULL: the document left the peer's scope
   chain       BLOB    NOT NULL,             -- 16 bytes
   refused     INTEGER NOT NULL DEFAULT 0,   -- the peer would not have it, so nothing can build on it
+  reached     INTEGER REFERENCES log (seq), -- an older frontier on the way to it that the peer made durable
   PRIMARY KEY (peer, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX feed_document ON feed (peer, document, position);
@@ -155,14 +156,24 @@ CREATE TABLE owed (
   PRIMARY KEY (document, peer)
 ) STRICT, WITHOUT ROWID;
 
--- Parts of a transfer that did not fit one frame, until the part with the frontier arrives. Bounded for each peer.
-CREATE TABLE staging (
+-- Transfers that are not complete, one for each peer and document: batches that did not fit one frame.
+CREATE TABLE transfer (
+  id          INTEGER PRIMARY KEY,         -- rises with each transfer that begins
   peer        INTEGER NOT NULL REFERENCES peer (id),
   document    BLOB    NOT NULL,            -- 16 bytes
-  part        INTEGER NOT NULL,
-  changes     BLOB    NOT NULL,            -- a packed batch
-  PRIMARY KEY (peer, document, part)
-) STRICT, WITHOUT ROWID;
+  transfer    BLOB    NOT NULL,            -- 16 bytes: hash of the packed batch
+  total       INTEGER NOT NULL,            -- bytes of the packed batch
+  held        INTEGER NOT NULL,            -- bytes of it in `staging`, from its beginning
+  UNIQUE (peer, document)
+) STRICT;
+
+-- Their parts, until the last one comes with the frontier that authenticates them all.
+CREATE TABLE staging (
+  transfer    INTEGER NOT NULL REFERENCES transfer (id) ON DELETE CASCADE,
+  start       INTEGER NOT NULL,            -- where the part begins in the packed batch
+  changes     BLOB    NOT NULL,
+  PRIMARY KEY (transfer, start)
+) STRICT;
 
 -- Join tokens, only on a hub. The secret itself is not kept.
 CREATE TABLE token (

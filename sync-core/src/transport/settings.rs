@@ -24,6 +24,9 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    /// Half a minute outlasts a stall of ten seconds: QUIC probes again after a wait that doubles each time, so the silence
+    /// lasts at most as long as the stall once more, twenty seconds in all, and the idle timer starts over with every packet
+    /// that arrives (RFC 9000, 10.1; RFC 9002, 6.2).
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(30),

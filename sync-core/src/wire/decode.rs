@@ -16,16 +16,18 @@ use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
 use super::{
-    Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Reconcile, Refuse, Summary, Want, Wanted,
+    Close, CloseCode, DeltaFrame, Hello, Message, Part, Push, PushEntry, Reason, Reconcile, Refuse, Resume, Summary,
+    Want, Wanted,
 };
 use crate::document::digest::DIGEST_BYTES;
 use crate::document::generation::{Root, UnverifiedRoot};
 use crate::document::{Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
-use crate::id::{Chain, ChangeHash, DocumentId, Incarnation, NodeId, Nonce, StoreId};
+use crate::id::{Chain, ChangeHash, DocumentId, Incarnation, NodeId, Nonce, StoreId, TransferId};
 use crate::identity::Signature;
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, CERTIFICATES_CARRIED_MAX, CHANGE_ACTORS_MAX, FRAME_BYTES_MAX, GENERATION_RECORDS_MAX,
-    MESSAGE_TEXT_BYTES_MAX, RECONCILE_BYTES_MAX, SUMMARY_ITEMS_MAX, WANTED_ACTORS_MAX,
+    MESSAGE_TEXT_BYTES_MAX, PART_BYTES_MIN, RECONCILE_BYTES_MAX, SUMMARY_ITEMS_MAX, TRANSFER_BYTES_MAX,
+    WANTED_ACTORS_MAX,
 };
 use crate::position::Position;
 
@@ -74,7 +76,17 @@ pub(super) fn decode(bytes: &[u8], sender: NodeId) -> Result<Message, DecodeErro
         Body::Want(it) => want(&it).map(Message::Want),
         Body::Reconcile(it) if it.message.len() > RECONCILE_BYTES_MAX => Err(field("reconcile.message")),
         Body::Reconcile(it) => Ok(Message::Reconcile(Reconcile { message: it.message, answer: it.answer })),
+        Body::Credit(it) => Ok(Message::Credit(it.bytes)),
+        Body::Resume(it) => resume(&it).map(Message::Resume),
     }
+}
+
+fn resume(it: &proto::Resume) -> Result<Resume, DecodeError> {
+    Ok(Resume {
+        document: DocumentId::from_slice(&it.document).ok_or(field("resume.document"))?,
+        transfer: TransferId::from_slice(&it.transfer).ok_or(field("resume.transfer"))?,
+        offset: Some(it.offset).filter(|offset| *offset <= TRANSFER_BYTES_MAX).ok_or(field("resume.offset"))?,
+    })
 }
 
 fn cursor(it: &proto::Cursor) -> Result<Position, DecodeError> {
@@ -97,6 +109,7 @@ fn hello(it: proto::Hello) -> Result<Hello, DecodeError> {
         },
         head: cursor(it.head.as_ref().ok_or(field("hello.head"))?)?,
         cursor: it.cursor.as_ref().map(cursor).transpose()?,
+        credit: it.credit,
     })
 }
 
@@ -132,11 +145,33 @@ fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeErr
         Some(frontier) => Some(signed_frontier(&frontier, &key, it.generation, sender)?),
         None => None,
     };
-    if it.roots.len() > GENERATION_RECORDS_MAX {
+    let part = part(&it.transfer, it.offset, it.total)?;
+    // What is not the end of a batch proves nothing yet, and is worth a row of its own.
+    let end = part.map(|part| (part.offset.saturating_add(it.changes.len() as u64), part.total));
+    if end.is_some_and(|(end, total)| end > total) {
+        return Err(field("delta.total"));
+    }
+    let is_last = end.is_none_or(|(end, total)| end == total);
+    if is_last != frontier.is_some() {
+        return Err(field("delta.frontier"));
+    }
+    if !is_last && it.changes.len() < PART_BYTES_MIN {
+        return Err(field("delta.changes"));
+    }
+    if it.roots.len() > GENERATION_RECORDS_MAX || (!is_last && !it.roots.is_empty()) {
         return Err(field("delta.roots"));
     }
     let roots = it.roots.iter().map(|it| root(it, &key, sender)).collect::<Result<_, _>>()?;
-    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier, roots })
+    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier, roots, part })
+}
+
+fn part(transfer: &[u8], offset: u64, total: u64) -> Result<Option<Part>, DecodeError> {
+    if transfer.is_empty() {
+        return if offset == 0 && total == 0 { Ok(None) } else { Err(field("delta.transfer")) };
+    }
+    let transfer = TransferId::from_slice(transfer).ok_or(field("delta.transfer"))?;
+    let total = Some(total).filter(|total| *total <= TRANSFER_BYTES_MAX).ok_or(field("delta.total"))?;
+    Ok(Some(Part { transfer, offset, total }))
 }
 
 fn root(it: &proto::Root, key: &DocumentKey, sender: NodeId) -> Result<UnverifiedRoot, DecodeError> {

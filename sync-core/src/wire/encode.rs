@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
-use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Summary, Want};
+use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Resume, Summary, Want};
 use crate::document::DocumentKey;
 use crate::document::generation::UnverifiedRoot;
 use crate::id::NodeId;
@@ -19,8 +19,18 @@ pub(super) fn encode(message: &Message, sender: NodeId) -> Vec<u8> {
         Message::Summary(it) => Body::Summary(summary(it)),
         Message::Want(it) => Body::Want(want(it)),
         Message::Reconcile(it) => Body::Reconcile(proto::Reconcile { message: it.message.clone(), answer: it.answer }),
+        Message::Credit(bytes) => Body::Credit(proto::Credit { bytes: *bytes }),
+        Message::Resume(it) => Body::Resume(resume(it)),
     };
     proto::Frame { body: Some(body) }.encode_to_vec()
+}
+
+pub(super) fn push_len(it: &Push, sender: NodeId) -> u64 {
+    proto::Frame { body: Some(Body::Push(push(it, sender))) }.encoded_len() as u64
+}
+
+fn resume(it: &Resume) -> proto::Resume {
+    proto::Resume { document: it.document.0.to_vec(), transfer: it.transfer.0.to_vec(), offset: it.offset }
 }
 
 fn cursor(place: Position) -> proto::Cursor {
@@ -36,6 +46,7 @@ fn hello(it: &Hello) -> proto::Hello {
         nonce: it.incarnation.nonce.0.to_vec(),
         head: Some(cursor(it.head)),
         cursor: it.cursor.map(cursor),
+        credit: it.credit,
     }
 }
 
@@ -70,6 +81,9 @@ fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
         changes: frame.changes.clone(),
         frontier,
         roots: frame.roots.iter().map(|claim| root(claim, sender)).collect(),
+        transfer: frame.part.map(|part| part.transfer.0.to_vec()).unwrap_or_default(),
+        offset: frame.part.map_or(0, |part| part.offset),
+        total: frame.part.map_or(0, |part| part.total),
     }
 }
 

@@ -2,7 +2,7 @@
 /// One frame. On a stream each is preceded by its length as a varint.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Frame {
-    #[prost(oneof = "frame::Body", tags = "1, 2, 3, 4, 5, 7, 8, 9")]
+    #[prost(oneof = "frame::Body", tags = "1, 2, 3, 4, 5, 6, 10, 7, 8, 9")]
     pub body: ::core::option::Option<frame::Body>,
 }
 /// Nested message and enum types in `Frame`.
@@ -19,6 +19,10 @@ pub mod frame {
         Refuse(super::Refuse),
         #[prost(message, tag = "5")]
         Close(super::Close),
+        #[prost(message, tag = "6")]
+        Credit(super::Credit),
+        #[prost(message, tag = "10")]
+        Resume(super::Resume),
         #[prost(message, tag = "7")]
         Summary(super::Summary),
         #[prost(message, tag = "8")]
@@ -54,6 +58,9 @@ pub struct Hello {
     /// how much of the receiver's feed is durable at the sender; absent before the first contact
     #[prost(message, optional, tag = "6")]
     pub cursor: ::core::option::Option<Cursor>,
+    /// bytes of pushes that the receiver may send before it gets more
+    #[prost(uint64, tag = "7")]
+    pub credit: u64,
     /// 8 bytes: tells two holders of one incarnation apart
     #[prost(bytes = "vec", tag = "8")]
     pub nonce: ::prost::alloc::vec::Vec<u8>,
@@ -104,12 +111,21 @@ pub struct Delta {
     pub codec: i32,
     #[prost(bytes = "vec", tag = "4")]
     pub changes: ::prost::alloc::vec::Vec<u8>,
-    /// absent in every part of a large delta but the last
+    /// absent in every part of a transfer but the last
     #[prost(message, optional, tag = "5")]
     pub frontier: ::core::option::Option<SignedFrontier>,
-    /// what began this generation, and those between it and the receiver's, ascending
+    /// what began this generation, and those between it and the receiver's, ascending; only with the frontier
     #[prost(message, repeated, tag = "6")]
     pub roots: ::prost::alloc::vec::Vec<Root>,
+    /// 16 bytes: which transfer `changes` is a part of; empty when it is all of the batch
+    #[prost(bytes = "vec", tag = "8")]
+    pub transfer: ::prost::alloc::vec::Vec<u8>,
+    /// where the part begins in the packed batch
+    #[prost(uint64, tag = "9")]
+    pub offset: u64,
+    /// bytes of the packed batch
+    #[prost(uint64, tag = "10")]
+    pub total: u64,
 }
 /// The record that begins a generation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -158,6 +174,24 @@ pub struct SignedFrontier {
 pub struct Acknowledge {
     #[prost(message, optional, tag = "1")]
     pub through: ::core::option::Option<Cursor>,
+}
+/// The sender made pushes durable: the receiver may push so many bytes more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Credit {
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+}
+/// The sender holds the first bytes of a transfer that was cut: it need not begin again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resume {
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub transfer: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
 }
 /// The sender took a step of the feed without its content: it will not have this frontier.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
