@@ -12,9 +12,12 @@ use sync_core::id::Name;
 use sync_core::transport::{Clock, Settings};
 
 use crate::actuator::TargetSpec;
+use crate::bundle::BundleError;
 use crate::join::{JoinConfig, JoinError, join};
 use crate::run::{RunConfig, RunError, run};
 use crate::status::{Status, StatusError, status};
+
+mod bundle;
 
 /// The agent that governs one edge cluster by itself.
 #[derive(Debug, Parser)]
@@ -76,6 +79,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// Feeds as files, for a node that no link reaches
+    Bundle {
+        #[command(subcommand)]
+        command: bundle::BundleCommand,
+    },
 }
 
 /// The shortest period that may be asked for. Nothing here is done without pause.
@@ -106,6 +114,8 @@ enum CliError {
     Run(#[from] RunError),
     #[error(transparent)]
     Status(#[from] StatusError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("the result cannot be printed: {0}")]
@@ -182,6 +192,7 @@ fn execute_on(runtime: &tokio::runtime::Runtime, arguments: Arguments, witness: 
             };
             print(&text)
         }
+        Command::Bundle { command } => print(&runtime.block_on(async { bundle::bundle(command, as_json) })?),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod actuator;
 pub mod agent;
+pub mod bundle;
 pub mod cli;
 mod goal;
 pub mod hubs;

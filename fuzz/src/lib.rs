@@ -5,6 +5,7 @@
 //! in one place.
 
 pub mod admission;
+pub mod bundle;
 pub mod delta;
 pub mod frame;
 pub mod identity;
@@ -13,6 +14,8 @@ pub mod scanner;
 pub mod session;
 pub mod store;
 
+#[path = "../../sync-core/tests/fleet/bundled.rs"]
+mod bundled;
 #[path = "../../sync-core/tests/crafted/changes.rs"]
 mod changes;
 #[path = "../../sync-core/tests/fleet/door.rs"]
@@ -29,7 +32,7 @@ pub type Seed = (String, Vec<u8>);
 pub type Target = (&'static str, fn() -> Vec<Seed>);
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("frame", frame::seeds),
     ("session", session::seeds),
     ("delta", delta::seeds),
@@ -38,4 +41,5 @@ pub const TARGETS: [Target; 8] = [
     ("identity", identity::seeds),
     ("store", store::seeds),
     ("manifest", manifest::seeds),
+    ("bundle", bundle::seeds),
 ];

@@ -4,14 +4,16 @@ use automerge::ROOT;
 use automerge::transaction::Transactable;
 use sync_core::document::generation::{ENCODER, Root};
 use sync_core::document::genesis::genesis_after_cut;
-use sync_core::document::{ActorBytes, Clock, FrontierDigest, Heads};
-use sync_core::limits::FRAME_BYTES_MAX;
+use sync_core::document::{ActorBytes, Clock, FrontierDigest, Heads, UnverifiedFrontier};
+use sync_core::limits::{FRAME_BYTES_MAX, PART_BYTES_MIN};
+use sync_core::part::{Part, transfer_id};
 use sync_core::transport::frame::{FrameDecoder, prefixed};
 use sync_core::wire::{Close, CloseCode, DeltaFrame, Message, Push, PushEntry, Reconcile, Summary, Want, Wanted};
 
 use crate::Seed;
 use crate::door::{Door, changes_of, hash_of, heads_of, pack};
 use crate::pushed;
+use crate::world::Seeded;
 
 /// Runs a stream of frames with their lengths.
 pub fn run(bytes: &[u8]) {
@@ -46,22 +48,14 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
             changes: batch,
             frontier: Some(door.signed(&key, heads)),
             roots: Vec::new(),
+            part: None,
         };
         say(Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through: Some(door.place()), more: false }))
     };
     let heads = heads_of(&mut document);
     let cut = Heads::new(heads.clone()).expect("one head");
     let honest = delta(pack(&changes_of(&mut document)), heads.clone());
-    let part = {
-        let part = DeltaFrame {
-            key: key.clone(),
-            generation: 0,
-            changes: pack(&changes_of(&mut document)),
-            frontier: None,
-            roots: Vec::new(),
-        };
-        say(Message::Push(Push { entry: Some(PushEntry::Delta(part)), through: None, more: true }))
-    };
+    let parts = parts(&door);
     let leave = say(Message::Push(Push { entry: Some(PushEntry::Leave(key.clone())), through: None, more: true }));
     let over = say(Message::Push(Push { entry: None, through: Some(door.place()), more: true }));
     let acknowledge = say(Message::Acknowledge(door.place()));
@@ -71,7 +65,7 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
     let mut all = vec![
         ("hello".to_owned(), vec![hello.clone()]),
         ("honest".to_owned(), vec![hello.clone(), honest.clone(), acknowledge, next]),
-        ("in-parts".to_owned(), vec![hello.clone(), part, delta(pack(&[]), heads), leave, over]),
+        ("in-parts".to_owned(), [vec![hello.clone()], parts, vec![leave, over]].concat()),
     ];
     let generation = {
         let genesis = genesis_after_cut(&key, 1, &cut, &serde_json::Map::new());
@@ -82,7 +76,14 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         let roots = vec![root.sign(door.node.key()).to_claim()];
         let mut frontier = door.signed(&key, vec![genesis]);
         frontier.frontier.generation = 1;
-        let delta = DeltaFrame { key: key.clone(), generation: 1, changes: pack(&[]), frontier: Some(frontier), roots };
+        let delta = DeltaFrame {
+            key: key.clone(),
+            generation: 1,
+            changes: pack(&[]),
+            frontier: Some(frontier),
+            roots,
+            part: None,
+        };
         say(Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through: Some(door.place()), more: false }))
     };
     all.push(("generation".to_owned(), vec![hello.clone(), honest.clone(), generation]));
@@ -103,6 +104,26 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         all.push((what.to_owned(), vec![hello.clone(), honest.clone(), bad]));
     }
     all
+}
+
+/// A delta that is just large enough for two parts.
+fn parts(door: &Door) -> Vec<Vec<u8>> {
+    let (key, mut document) = pushed::small(door);
+    let mut random = Seeded(1);
+    let text: String = (0..600).map(|_| format!("{:016x}", random.next())).collect();
+    document.put(ROOT, "text", text).unwrap();
+    let changes = pack(&changes_of(&mut document));
+    let heads = heads_of(&mut document);
+    let (transfer, total) = (transfer_id(&changes), changes.len() as u64);
+    let (first, last) = changes.split_at(PART_BYTES_MIN);
+    let frame = |offset: usize, changes: &[u8], frontier: Option<UnverifiedFrontier>| {
+        let (changes, roots) = (changes.to_vec(), Vec::new());
+        let part = Some(Part { transfer, offset: offset as u64, total });
+        let (through, more) = (frontier.is_some().then(|| door.place()), frontier.is_none());
+        let delta = DeltaFrame { key: key.clone(), generation: 0, changes, frontier, roots, part };
+        Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more }).encode(door.node.id())
+    };
+    vec![frame(0, first, None), frame(first.len(), last, Some(door.signed(&key, heads)))]
 }
 
 /// The same as streams.

@@ -1,6 +1,7 @@
 //! Answers admin commands from the replica. Runs on the replica's thread, so that a command sees one state of the fleet.
 
 mod assign;
+mod bundle;
 mod conflicts;
 mod fleet;
 mod layers;
@@ -61,6 +62,9 @@ pub fn answer(
         AdminCommand::ShowNode { name } => nodes::show(replica, now, &name).map(AdminReply::Node),
         AdminCommand::Status => status(replica, now, context).map(AdminReply::Status),
         AdminCommand::Fleet(command) => fleet::answer(replica, now, command).map(AdminReply::Fleet),
+        AdminCommand::Bundle(command) => {
+            bundle::answer(replica, now, &context.data_folder, command).map(AdminReply::Bundle)
+        }
     }
 }
 

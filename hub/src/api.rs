@@ -19,12 +19,16 @@ use crate::limits::{ADMIN_BODY_BYTES_MAX, ASSIGNED_LAYERS_MAX, TOKEN_TTL_SECONDS
 use crate::manifest::check_object;
 use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminHandler, AssignTarget, KeyedObject, Labels};
 
+mod bundle;
+mod file_body;
 mod fleet;
 mod socket;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bundle::ABOUT_BUNDLE;
+pub(crate) use file_body::FileBody;
 pub use socket::{SocketError, bind_socket, socket_path};
 
 /// The body of `POST /v1/tokens`.
@@ -88,7 +92,11 @@ pub async fn serve(
     handler: AdminHandler,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    serve_router(listener, router(handler), shutdown).await
+    // The socket is in the data folder.
+    let address = listener.local_addr()?;
+    let folder = address.as_pathname().and_then(std::path::Path::parent);
+    let folder = folder.map_or_else(std::env::temp_dir, std::path::Path::to_owned);
+    serve_router(listener, router(handler, &folder), shutdown).await
 }
 
 async fn serve_router(
@@ -99,12 +107,12 @@ async fn serve_router(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// The API's routes.
-pub fn router(handler: AdminHandler) -> Router {
-    bounded_router(handler, ADMIN_BODY_BYTES_MAX)
+/// The API's routes. Content that is too large for memory waits in `folder`.
+pub fn router(handler: AdminHandler, folder: &std::path::Path) -> Router {
+    bounded_router(handler, folder, ADMIN_BODY_BYTES_MAX)
 }
 
-fn bounded_router(handler: AdminHandler, body_bytes_max: usize) -> Router {
+fn bounded_router(handler: AdminHandler, folder: &std::path::Path, body_bytes_max: usize) -> Router {
     Router::new()
         .route("/v1/tokens", post(create_token))
         .route("/v1/layers", get(async |State(handler)| answer(&handler, Ok(AdminCommand::ListLayers)).await))
@@ -115,11 +123,13 @@ fn bounded_router(handler: AdminHandler, body_bytes_max: usize) -> Router {
         .route("/v1/nodes/{name}", get(show_node))
         .route("/v1/status", get(async |State(handler)| answer(&handler, Ok(AdminCommand::Status)).await))
         .merge(fleet::routes())
+        .merge(bundle::routes(folder.to_owned()))
         .method_not_allowed_fallback(async || {
             refuse(StatusCode::METHOD_NOT_ALLOWED, invalid("this path does not take this method", ""))
         })
         .fallback(async || {
-            let hint = "paths are /v1/status, tokens, layers, releases, assignments, nodes, peers, homes, conflicts";
+            let hint =
+                "paths are /v1/status, tokens, layers, releases, assignments, nodes, peers, homes, conflicts, bundles";
             refuse(StatusCode::NOT_FOUND, AdminError::new(AdminErrorKind::NotFound, "no such path", hint))
         })
         .layer(DefaultBodyLimit::max(body_bytes_max))

@@ -24,6 +24,7 @@ use crate::service::AssignTarget;
 use crate::service::fleet::{ConfirmRequest, HubTokenRequest, NodeRequest, RenameRequest};
 
 mod arguments;
+mod bundle;
 mod fleet;
 pub mod label;
 
@@ -128,6 +129,7 @@ async fn execute(arguments: Arguments, witness: Witness, out: &mut dyn Write) ->
         Command::Peer { command } => return fleet::peer(command, printer).await,
         Command::Home { command } => return fleet::home(command, printer).await,
         Command::Conflict { command } => return fleet::conflict(command, printer).await,
+        Command::Bundle { command } => return bundle::bundle(command, printer).await,
         Command::Token { command: TokenCommand::Create { data, ttl, hub: true, with_authority, labels: _ } } => {
             let request = HubTokenRequest { ttl_seconds: ttl, with_authority };
             printer.print(&AdminClient::new(&data.folder()?).create_hub_token(&request).await?, print::token)

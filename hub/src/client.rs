@@ -21,6 +21,7 @@ use crate::service::{
     NodeList, Released,
 };
 
+mod bundle;
 mod fleet;
 
 /// Why a call to a hub failed.
@@ -74,6 +75,14 @@ pub enum ClientError {
     Request {
         /// What was wrong with it.
         message: String,
+    },
+    /// A file cannot be read or written. Nothing was changed.
+    #[error("cannot use the file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The hub refused.
     #[error(transparent)]

@@ -42,6 +42,9 @@ pub const ADMIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the command line waits for a reply. A layer of 64 MiB on a slow disk takes tens of seconds.
 pub const ADMIN_REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long the command line waits until a bundle is written or taken: the largest one on a slow disk takes minutes.
+pub const BUNDLE_REPLY_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Seconds that a token may live: a year, for a machine that is prepared on land and first started at sea.
 pub const TOKEN_TTL_SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
 

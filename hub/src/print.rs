@@ -10,6 +10,7 @@ use crate::service::{
     LayerVersion, Link, NodeDetail, NodeList, NodeSummary, NodeVersion, Past, Released,
 };
 
+pub mod bundle;
 pub mod fleet;
 mod yaml;
 

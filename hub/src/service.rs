@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sync_core::id::Name;
 
+pub mod bundle;
 pub mod fleet;
 
 /// Labels of a token, a node or a selector.
@@ -72,6 +73,8 @@ pub enum AdminCommand {
     Status,
     /// About hubs, homes, conflicts and enrolment. Answered by [`AdminReply::Fleet`].
     Fleet(fleet::FleetCommand),
+    /// About feeds as files. Answered by [`AdminReply::Bundle`].
+    Bundle(bundle::BundleCommand),
 }
 
 /// Which nodes an assignment is for.
@@ -119,6 +122,8 @@ pub enum AdminReply {
     Status(HubStatus),
     /// To [`AdminCommand::Fleet`].
     Fleet(fleet::FleetReply),
+    /// To [`AdminCommand::Bundle`].
+    Bundle(bundle::BundleReply),
 }
 
 /// A new token.

@@ -310,6 +310,12 @@ pub const GENERATIONS_KEPT_MAX: usize = 8;
 /// which of its changes were in the cuts.
 pub const GENERATION_RECORDS_MAX: usize = 64;
 
+/// Bytes of a feed in a file: some minutes' work of a slow disk at most. What does not fit goes into the next file.
+pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Refused entries of a bundle that are listed one by one; the others are counted, and all are in quarantine.
+pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
+
 /// Bytes of generation records that travel with one frontier, the newest first: what a frame holds beside a part and its
 /// certificates. The largest record, of a cut above [`CHANGE_ACTORS_MAX`] actors, takes 98 KiB; a common one 300 bytes.
 pub const ROOTS_BYTES_MAX: usize = 512 * 1024;

@@ -6,6 +6,7 @@
 
 mod admit;
 mod believed;
+pub mod bundle;
 mod catch_ups;
 mod certificates;
 pub mod conflicts;

@@ -3,6 +3,7 @@
 //! Decoding checks every length and every number, so that a [`Message`] holds well-formed values. Whether they are *true*
 //! (signatures, changes) is admission's to say.
 
+pub mod bundle;
 mod decode;
 mod encode;
 

@@ -35,7 +35,7 @@ impl RunningHub {
             Box::pin(async move { answer(command) })
         });
         let (stop, stopped) = oneshot::channel();
-        let router = bounded_router(handler, body_bytes_max);
+        let router = bounded_router(handler, folder.path(), body_bytes_max);
         let served = tokio::spawn(serve_router(listener, router, async move {
             let _dropped_too = stopped.await;
         }));

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use sync_core::id::Name;
 
+use super::bundle;
 use super::fleet;
 use super::label::Label;
 use crate::limits::TOKEN_TTL_SECONDS_MAX;
@@ -104,6 +105,11 @@ pub(super) enum Command {
     Conflict {
         #[command(subcommand)]
         command: fleet::ConflictCommand,
+    },
+    /// Feeds as files, for nodes and hubs that no link reaches
+    Bundle {
+        #[command(subcommand)]
+        command: bundle::BundleCommand,
     },
     /// The hub as a whole
     Status {

@@ -89,7 +89,7 @@ pub(super) fn learn(
 }
 
 /// What the certificate says, by the rules of the handshake: the root is this fleet's, which every member has.
-fn check(identity: &Identity, certificate: &[u8]) -> Result<Certified, PeerRefusal> {
+pub(super) fn check(identity: &Identity, certificate: &[u8]) -> Result<Certified, PeerRefusal> {
     let root = identity.chain().last().ok_or(PeerRefusal::NoCertificate)?;
     check_chain(&[CertificateDer::from(certificate), root.clone()], &identity.pin())
 }

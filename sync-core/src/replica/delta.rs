@@ -57,7 +57,7 @@ pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known
         base = generation.held_at(first);
         rest.iter().for_each(|row| base.meet(&generation.held_at(row)));
     }
-    for further in [tx.feed_reached(peer, entry)?, known.newest_passed(document.row)].into_iter().flatten() {
+    for further in [known.reached(tx, peer, entry)?, known.newest_passed(document.row)].into_iter().flatten() {
         let further = tx.log_row(further)?;
         base.join(&generation.held_at(&further));
         at.push(further);

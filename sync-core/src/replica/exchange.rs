@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::admit::Taken;
 use super::meet::Greeting;
 use super::write::Author;
 use super::{Event, Now, Output, Replica, framed_length, scope};
@@ -128,28 +129,9 @@ impl Replica {
     fn store_push(&mut self, now: Now, id: LinkId, push: Push) -> Result<(), StoreError> {
         let Some(link) = self.links.get(&id) else { return Ok(()) };
         let peer = link.peer;
-        let live = self.live_links();
-        let policy = self.policy;
-        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
-        let tx = self.store.begin()?;
-        let Some(mut row) = tx.peer(peer)? else { return Ok(()) };
         let starts_over = push.entry.is_none() && push.through.is_some_and(|through| through.number == 0);
-        let taken = match push.entry {
-            Some(PushEntry::Delta(frame)) => {
-                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
-            }
-            Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
-            None => super::admit::Taken::default(),
-        };
-        if let Some(through) = push.through {
-            tx.set_cursor(&mut row, Some(through))?;
-        }
-        if taken.is_own_word && row.believed {
-            tx.set_believed(&mut row, false)?;
-        }
-        let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
-        tx.commit()?;
-        (self.witness)(CrashPoint::ReceiveAfterCommit);
+        let reach = push.through.map_or(Reach::Stay, Reach::Always);
+        let Some((mut taken, grown)) = self.take_push(now, peer, push.entry, reach)? else { return Ok(()) };
         if taken.gap
             && let Some(link) = self.links.get_mut(&id)
         {
@@ -174,9 +156,51 @@ impl Replica {
             if let Some((document, log)) = taken.holds {
                 link.known.passed(document, log);
             }
-            link.shown.extend(taken.shown);
-            link.session.handle_stored(taken.refused, push.through, push.more);
+            link.shown.extend(std::mem::take(&mut taken.shown));
+            link.session.handle_stored(taken.refused.take(), push.through, push.more);
         }
+        self.follow_up(now, taken, grown)
+    }
+
+    /// Admits what a peer pushed and makes it durable, with the place to which it brings this side, in one transaction. The
+    /// one way in, whatever carried it. `None`: the peer is not known.
+    pub(super) fn take_push(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        entry: Option<PushEntry>,
+        reach: Reach,
+    ) -> Result<Option<(Taken, Grown)>, StoreError> {
+        let live = self.live_links();
+        let policy = self.policy;
+        let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
+        let tx = self.store.begin()?;
+        let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
+        let taken = match entry {
+            Some(PushEntry::Delta(frame)) => {
+                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
+            }
+            Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
+            None => Taken::default(),
+        };
+        match reach {
+            // Nothing was done.
+            _ if taken.gap => {}
+            Reach::Always(through) => tx.set_cursor(&mut row, Some(through))?,
+            Reach::IfTaken(through) if taken.refused.is_none() => tx.set_cursor(&mut row, Some(through))?,
+            Reach::IfTaken(_) | Reach::Stay => {}
+        }
+        if taken.is_own_word && row.believed {
+            tx.set_believed(&mut row, false)?;
+        }
+        let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
+        tx.commit()?;
+        (self.witness)(CrashPoint::ReceiveAfterCommit);
+        Ok(Some((taken, grown)))
+    }
+
+    /// What a push that is durable now means for the rest of the replica.
+    pub(super) fn follow_up(&mut self, now: Now, taken: Taken, grown: Grown) -> Result<(), StoreError> {
         let assigned = taken.changed.as_ref().filter(|key| key.kind == DocumentKind::Assignment);
         let assigned = assigned.and_then(|key| key.owner).filter(|_| self.identity.role() == Role::Hub);
         if let (Some(key), Some(rebased)) = (&taken.changed, taken.rebased) {
@@ -226,6 +250,17 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+/// How far a push brings this side in its sender's feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// No further than it was.
+    Stay,
+    /// To this place; the sender is told what was refused.
+    Always(Position),
+    /// To this place unless it is refused.
+    IfTaken(Position),
 }
 
 /// Links by the peer at their other end.

@@ -16,9 +16,16 @@ pub(super) struct Known {
     pub(super) lacking: Lacking,
     /// What a node said that it holds, by whichever way it came there.
     pub(super) believed: BTreeMap<DocumentRow, Clock>,
+    /// What it made durable on the way to an entry counts no more: it gets its feed from the start.
+    pub(super) is_from_start: bool,
 }
 
 impl Known {
+    /// Of a peer that gets its feed from the start, whatever it acknowledged.
+    pub(super) fn of_nothing() -> Self {
+        Self { is_from_start: true, ..Self::default() }
+    }
+
     /// A frontier passed over the link.
     pub(super) fn passed(&mut self, document: DocumentRow, log: LogSeq) {
         let frontiers = self.passed.entry(document).or_default();
@@ -45,6 +52,11 @@ impl Known {
     /// The next entry of its feed that it lacks.
     pub(super) fn next(&self, tx: &Tx<'_>, peer: &PeerRow, after: u64) -> Result<Option<FeedEntry>, StoreError> {
         self.lacking.next(tx, peer, after)
+    }
+
+    /// The older frontier on the way to the entry that it made durable.
+    pub(super) fn reached(&self, tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry) -> Result<Option<LogSeq>, StoreError> {
+        if self.is_from_start { Ok(None) } else { tx.feed_reached(peer, entry) }
     }
 
     /// What was known of the document was wrong.

@@ -1,0 +1,181 @@
+//! Writes what a peer is owed into a file.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use crate::id::NodeId;
+use crate::identity::Role;
+use crate::limits::{BUNDLE_BYTES_MAX, PART_BYTES_MAX};
+use crate::part::{Part, transfer_id};
+use crate::position::Position;
+use crate::replica::delta::{self, Next};
+use crate::replica::known::Known;
+use crate::replica::{Now, Replica, certificates};
+use crate::store::{FeedEntry, PeerRow, StoreError, Tx};
+use crate::wire::bundle::{BundleHeader, BundleWriter, TRAILER_BYTES};
+use crate::wire::{Hello, Message, Push, PushEntry, VERSION_MAX, VERSION_MIN};
+
+/// From where on a bundle has the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExportFrom {
+    /// From what the recipient is known to hold.
+    #[default]
+    Known,
+    /// From the beginning: the recipient may have lost something, or a file that it was sent.
+    Start,
+}
+
+/// What is in a bundle that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// Whom it is for.
+    pub recipient: NodeId,
+    /// Number of the feed's entry before the first in it.
+    pub from: u64,
+    /// Number of the last entry in it.
+    pub through: u64,
+    /// Number of the feed's last entry: more than `through` when the rest does not fit one file.
+    pub head: u64,
+    /// Frames with content.
+    pub entries: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Why no bundle was written. What the writer has taken by then is no bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// Nobody of this id is known here.
+    #[error("no member {} is known here: link once, or import a bundle of its first", .recipient.short())]
+    Unknown {
+        /// The id.
+        recipient: NodeId,
+    },
+    /// The recipient is this replica, or both are nodes.
+    #[error("{} is no hub; nodes exchange with hubs only, hubs with everyone but themselves", .recipient.short())]
+    NotAPeer {
+        /// The id.
+        recipient: NodeId,
+    },
+    /// The recipient's enrolment was taken back.
+    #[error("{} is revoked, it is owed nothing", .recipient.short())]
+    Revoked {
+        /// The id.
+        recipient: NodeId,
+    },
+    /// The file cannot be written.
+    #[error("the bundle cannot be written: {0}")]
+    Io(#[from] std::io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Replica {
+    /// Writes a bundle with what a peer is owed. Nothing counts as delivered by this: a bundle of the peer's says what arrived.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn export_bundle(
+        &mut self,
+        now: Now,
+        recipient: NodeId,
+        from: ExportFrom,
+        out: &mut dyn Write,
+    ) -> Result<Exported, ExportError> {
+        let row = self.store.begin_read()?.peer(recipient)?.ok_or(ExportError::Unknown { recipient })?;
+        if recipient == self.identity.id() || (self.identity.role(), row.role) == (Role::Node, Role::Node) {
+            return Err(ExportError::NotAPeer { recipient });
+        }
+        if row.revoked {
+            return Err(ExportError::Revoked { recipient });
+        }
+        let row = self.bring_up_to_date(now, recipient)?;
+        let origin = self.origin(recipient);
+        let tx = self.store.begin_read()?;
+        let mut after = match from {
+            // It has not seen the present feed, and what it held counts no more.
+            ExportFrom::Known if !row.aware => 0,
+            ExportFrom::Known => row.acked,
+            ExportFrom::Start => 0,
+        };
+        let certificate = self.identity.chain().first().map(|certificate| certificate.to_vec()).unwrap_or_default();
+        let start = tx.feed_place(&row, after, origin)?;
+        let mut file = BundleWriter::begin(out, &BundleHeader { recipient, from: start, certificate })?;
+        let hello = Hello {
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            store: self.store_id,
+            incarnation: self.incarnation,
+            head: row.head,
+            cursor: row.cursor,
+            credit: 0,
+        };
+        file.frame(&Message::Hello(hello).encode(self.identity.id()))?;
+
+        let mut known = if after == 0 { Known::of_nothing() } else { Known::default() };
+        let mut shown: BTreeSet<NodeId> = [self.identity.id(), recipient].into();
+        let mut entries = 0;
+        while let Some(entry) = tx.feed_next(&row, after)? {
+            let (contents, arrives) = step(&tx, &row, &entry, &mut known)?;
+            let there = Position { number: entry.number, chain: entry.chain };
+            let through = if arrives { there } else { tx.feed_place(&row, after, origin)? };
+            let more = row.head.number > through.number;
+            let mut frames = Vec::new();
+            let last = contents.len().saturating_sub(1);
+            for (number, mut content) in contents.into_iter().enumerate() {
+                certificates::attach(&tx, &self.identity, &mut shown, &mut content)?;
+                let is_last = number == last;
+                let push = Push { entry: Some(content), through: is_last.then_some(through), more: more || !is_last };
+                frames.push(Message::Push(push).encode(self.identity.id()));
+            }
+            let has_content = frames.len() as u64;
+            if frames.is_empty() {
+                let push = Push { entry: None, through: Some(through), more };
+                frames.push(Message::Push(push).encode(self.identity.id()));
+            }
+            let bytes: u64 = frames.iter().map(|frame| 4 + frame.len() as u64).sum();
+            if file.bytes() + bytes + TRAILER_BYTES > BUNDLE_BYTES_MAX {
+                break;
+            }
+            for frame in frames {
+                file.frame(&frame)?;
+            }
+            entries += has_content;
+            after = through.number;
+        }
+        let bytes = file.finish(self.identity.key())?;
+        let (from, head) = (start.number, row.head.number);
+        Ok(Exported { recipient, from, through: after, head, entries, bytes })
+    }
+}
+
+/// The content that brings a peer through `entry`, in parts when it is large, and whether it leads there or only to an older
+/// frontier on the way.
+fn step(
+    tx: &Tx<'_>,
+    peer: &PeerRow,
+    entry: &FeedEntry,
+    known: &mut Known,
+) -> Result<(Vec<PushEntry>, bool), StoreError> {
+    let plan = match delta::next(tx, peer, entry, known)? {
+        Next::Leave(key) => return Ok((vec![PushEntry::Leave(key)], true)),
+        Next::Held => return Ok((Vec::new(), true)),
+        Next::Delta(plan) => plan,
+    };
+    let packed = delta::pack(tx, &plan)?.bytes;
+    known.passed(plan.document.row, plan.stop.seq);
+    if packed.len() <= PART_BYTES_MAX {
+        return Ok((vec![plan.frame(packed, None, true)], plan.arrives));
+    }
+    let (transfer, total) = (transfer_id(&packed), packed.len() as u64);
+    let mut offset = 0;
+    let mut contents = Vec::new();
+    for changes in packed.chunks(PART_BYTES_MAX) {
+        let part = Part { transfer, offset, total };
+        offset += changes.len() as u64;
+        contents.push(plan.frame(changes.to_vec(), Some(part), offset == total));
+    }
+    Ok((contents, plan.arrives))
+}
