@@ -4,7 +4,7 @@ use automerge::ROOT;
 use automerge::transaction::Transactable;
 use sync_core::document::generation::{ENCODER, Root};
 use sync_core::document::genesis::genesis_after_cut;
-use sync_core::document::{ActorBytes, Clock, FrontierDigest, Heads, UnverifiedFrontier};
+use sync_core::document::{ActorBytes, Clock, Codec, FrontierDigest, Heads, UnverifiedFrontier};
 use sync_core::limits::{FRAME_BYTES_MAX, PART_BYTES_MIN};
 use sync_core::part::{Part, transfer_id};
 use sync_core::transport::frame::{FrameDecoder, prefixed};
@@ -45,6 +45,7 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         let delta = DeltaFrame {
             key: key.clone(),
             generation: 0,
+            codec: Codec::RawZstd,
             changes: batch,
             frontier: Some(door.signed(&key, heads)),
             roots: Vec::new(),
@@ -79,6 +80,7 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         let delta = DeltaFrame {
             key: key.clone(),
             generation: 1,
+            codec: Codec::RawZstd,
             changes: pack(&[]),
             frontier: Some(frontier),
             roots,
@@ -120,7 +122,8 @@ fn parts(door: &Door) -> Vec<Vec<u8>> {
         let (changes, roots) = (changes.to_vec(), Vec::new());
         let part = Some(Part { transfer, offset: offset as u64, total });
         let (through, more) = (frontier.is_some().then(|| door.place()), frontier.is_none());
-        let delta = DeltaFrame { key: key.clone(), generation: 0, changes, frontier, roots, part };
+        let delta =
+            DeltaFrame { key: key.clone(), generation: 0, codec: Codec::RawZstd, changes, frontier, roots, part };
         Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more }).encode(door.node.id())
     };
     vec![frame(0, first, None), frame(first.len(), last, Some(door.signed(&key, heads)))]

@@ -1,7 +1,7 @@
 //! Documents: what they are, who may write them, and Automerge behind our own types.
 
 pub mod admission;
-pub mod batch;
+pub mod codec;
 pub mod digest;
 pub mod frontier;
 pub mod generation;
@@ -14,6 +14,7 @@ pub mod operations;
 pub mod rebase;
 pub mod scan;
 
+pub use codec::Codec;
 pub use digest::FrontierDigest;
 pub use frontier::{Frontier, Heads, SignedFrontier, UnverifiedFrontier};
 pub use history::{ActorBytes, Clock, History};

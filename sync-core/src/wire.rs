@@ -8,7 +8,7 @@ mod decode;
 mod encode;
 
 use crate::document::admission::Refusal;
-use crate::document::batch::UnpackError;
+use crate::document::codec::{Codec, UnpackError};
 use crate::document::generation::UnverifiedRoot;
 use crate::document::{Clock, DocumentKey, FrontierDigest, Heads, UnverifiedFrontier};
 use crate::id::{DocumentId, Incarnation, NodeId, StoreId, TransferId};
@@ -131,7 +131,9 @@ pub struct DeltaFrame {
     pub key: DocumentKey,
     /// Its generation.
     pub generation: u32,
-    /// A packed batch (`document::batch`), or a part of one.
+    /// How the batch is packed.
+    pub codec: Codec,
+    /// A packed batch (`document::codec`), or a part of one.
     pub changes: Vec<u8>,
     /// The frontier; `None` in every part of a transfer but the last.
     pub frontier: Option<UnverifiedFrontier>,
@@ -192,6 +194,8 @@ impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Batch(UnpackError::TooLarge | UnpackError::TooMany) => Self::TooLarge,
+            // The sender then sends the whole document, which builds on nothing.
+            Refusal::Batch(UnpackError::NotHeld | UnpackError::Differs) => Self::Disconnected,
             Refusal::Key | Refusal::Batch(_) | Refusal::Scan { .. } => Self::Malformed,
             Refusal::Misfit { .. } => Self::Malformed,
             Refusal::UnknownAuthor { .. } => Self::UnknownAuthor,
@@ -201,7 +205,7 @@ impl From<&Refusal> for Reason {
             Refusal::Forked { .. } => Self::Forked,
             Refusal::NotBelow => Self::NotBelow,
             Refusal::Poison { .. } => Self::Poison,
-            Refusal::TooManyChanges | Refusal::TooManyBytes | Refusal::TooManyOperations => Self::TooLarge,
+            Refusal::TooManyOperations => Self::TooLarge,
             Refusal::Generation { .. } | Refusal::Root { .. } | Refusal::GenesisMissing { .. } => Self::Generation,
             Refusal::Revoked { .. } => Self::Revoked,
             Refusal::Certificate { .. } => Self::Certificate,

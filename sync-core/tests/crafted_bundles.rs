@@ -17,7 +17,7 @@ use std::path::Path;
 
 use automerge::ROOT;
 use automerge::transaction::Transactable;
-use sync_core::document::{DocumentKey, UnverifiedFrontier};
+use sync_core::document::{Codec, DocumentKey, UnverifiedFrontier};
 use sync_core::id::{Chain, NodeId};
 use sync_core::identity::{Role, SigningKey};
 use sync_core::limits::PART_BYTES_MIN;
@@ -41,6 +41,7 @@ fn step(door: &Door, number: u64, key: &DocumentKey, changes: Vec<u8>, frontier:
     let delta = DeltaFrame {
         key: key.clone(),
         generation: 0,
+        codec: Codec::RawZstd,
         changes,
         frontier: Some(frontier),
         roots: Vec::new(),
@@ -172,7 +173,15 @@ fn parts_that_do_not_make_up_a_transfer_change_nothing() {
         let part = Some(Part { transfer, offset, total });
         let frontier = is_last.then(|| door.signed(&key, heads.clone()));
         let roots = Vec::new();
-        let delta = DeltaFrame { key: key.clone(), generation: 0, changes: changes.to_vec(), frontier, roots, part };
+        let delta = DeltaFrame {
+            key: key.clone(),
+            generation: 0,
+            codec: Codec::RawZstd,
+            changes: changes.to_vec(),
+            frontier,
+            roots,
+            part,
+        };
         let through = is_last.then(|| place(1));
         Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more: !is_last }).encode(door.node.id())
     };

@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use automerge::legacy::OpType;
 use automerge::{Change, ScalarValue};
 use serde_json::json;
+use sync_core::document::codec::{self, Known};
+use sync_core::document::genesis::genesis;
 use sync_core::document::scan::scan_change;
-use sync_core::document::{ActorBytes, DocumentKey, batch};
+use sync_core::document::{ActorBytes, DocumentKey};
 use sync_core::env::CrashPoint;
 use sync_core::id::{ChangeHash, LinkId, Name};
 use sync_core::identity::{CertificateAuthority, Role};
@@ -46,14 +48,27 @@ const HUB: usize = 1;
 /// The changes of a document that were seen, by the names that must be theirs alone.
 #[derive(Debug, Default)]
 struct Ledger {
-    by_number: BTreeMap<(ActorBytes, u64), ChangeHash>,
+    /// Hash and last counter.
+    by_number: BTreeMap<(ActorBytes, u64), (ChangeHash, u64)>,
     values: BTreeSet<u64>,
+}
+
+/// What left a node its receivers may hold.
+impl Known for Ledger {
+    fn change(&self, actor: &ActorBytes, seq: u64) -> Option<(ChangeHash, u64)> {
+        self.by_number.get(&(*actor, seq)).copied()
+    }
+
+    fn actors(&self) -> Vec<ActorBytes> {
+        self.by_number.keys().map(|(actor, _)| *actor).collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 impl Ledger {
     fn add(&mut self, chunk: &[u8]) -> Result<(), String> {
         let change = scan_change(chunk).map_err(|error| error.to_string())?;
-        let first = *self.by_number.entry((change.actor, change.seq)).or_insert(change.hash);
+        let place = (change.hash, change.max_op());
+        let (first, _) = *self.by_number.entry((change.actor, change.seq)).or_insert(place);
         if first != change.hash {
             let (actor, seq) = (change.actor, change.seq);
             return Err(format!("number {seq} of actor {actor:?} is {first:?} and {:?}", change.hash));
@@ -106,14 +121,18 @@ impl Story {
             hub.edit(NOW, add)
         });
         introduce.unwrap().unwrap();
+        let observed = DocumentKey::observed(node.id());
+        let mut left = Ledger::default();
+        // Whoever gets the document computes it.
+        left.add(&genesis(&observed).bytes).unwrap();
         Self {
             numbers,
             machines,
             link: None,
             links: 0,
             under_way: Default::default(),
-            observed: DocumentKey::observed(node.id()),
-            left: Ledger::default(),
+            observed,
+            left,
             reported: 0,
             last: 0,
             asked_for: BTreeSet::new(),
@@ -142,7 +161,7 @@ impl Story {
     fn frame_left(&mut self, frame: &[u8]) {
         let Message::Push(push) = Message::decode(frame, self.machines[NODE].peer.id()).unwrap() else { return };
         let Some(PushEntry::Delta(delta)) = push.entry else { return };
-        for chunk in batch::unpack(&delta.changes).unwrap() {
+        for chunk in codec::unpack(delta.codec, &delta.changes, &self.left).unwrap() {
             self.left.add(&chunk).unwrap();
         }
     }

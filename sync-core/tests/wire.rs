@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use sync_core::document::generation::{Root, UnverifiedRoot};
 use sync_core::document::{
-    ActorBytes, Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier,
+    ActorBytes, Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier,
 };
 use sync_core::id::{Chain, ChangeHash, DocumentId, Incarnation, Name, NodeId, Nonce, StoreId, TransferId};
 use sync_core::identity::{Signature, SigningKey};
@@ -41,11 +41,19 @@ fn kinds() -> Vec<(&'static str, Message)> {
     };
     let delta = |frontier, roots| {
         let (key, changes) = (base.clone(), vec![1, 2, 3]);
-        PushEntry::Delta(DeltaFrame { key, generation: 0, changes, frontier, roots, part: None })
+        PushEntry::Delta(DeltaFrame { key, generation: 0, codec: Codec::RawZstd, changes, frontier, roots, part: None })
     };
     let part = |offset, changes: Vec<u8>, frontier| {
         let part = Some(Part { transfer: TransferId([6; 16]), offset, total: 5_000 });
-        PushEntry::Delta(DeltaFrame { key: base.clone(), generation: 0, changes, frontier, roots: Vec::new(), part })
+        PushEntry::Delta(DeltaFrame {
+            key: base.clone(),
+            generation: 0,
+            codec: Codec::Runs,
+            changes,
+            frontier,
+            roots: Vec::new(),
+            part,
+        })
     };
     let mut cut_clock = Clock::default();
     cut_clock.raise(ActorBytes([8; 16]), 4_096);
@@ -201,8 +209,9 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
     let changes = prop::collection::vec(any::<u8>(), 0..300);
     let part = prop::option::of((any::<[u8; 16]>(), 0..TRANSFER_BYTES_MAX / 2, any::<bool>()));
     let roots = prop::collection::vec((1..9u32, any::<u32>(), heads(), any::<[u8; 32]>(), any::<bool>()), 0..3);
-    (keys(), any::<u32>(), changes, frontier, part, roots).prop_map(
-        |(key, generation, mut changes, frontier, part, roots)| {
+    let codecs = prop::sample::select(vec![Codec::RawZstd, Codec::Runs, Codec::Columns]);
+    (keys(), (any::<u32>(), codecs), changes, frontier, part, roots).prop_map(
+        |(key, (generation, codec), mut changes, frontier, part, roots)| {
             let (version, heads, author, half, certificates) = frontier;
             let root = |(generation, epoch, cut, bytes, is_known)| {
                 let mut clock = Clock::default();
@@ -234,7 +243,7 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
                 let end = offset + changes.len() as u64;
                 Part { transfer: TransferId(transfer), offset, total: if is_last { end } else { end + 1 } }
             });
-            DeltaFrame { key, generation, changes, frontier: is_last.then_some(frontier), roots, part }
+            DeltaFrame { key, generation, codec, changes, frontier: is_last.then_some(frontier), roots, part }
         },
     )
 }

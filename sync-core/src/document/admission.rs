@@ -15,7 +15,7 @@
     )
 )]
 
-use super::batch::{self, UnpackError};
+use super::codec::{self, Packed, UnpackError};
 use super::frontier::{SignedFrontier, UnverifiedFrontier};
 use super::generation::{SignedRoot, UnverifiedRoot};
 use super::history::{ActorBytes, ChangeMeta, Clock, History, Unconnected};
@@ -24,7 +24,7 @@ use super::operations::{Misfit, Operations};
 use super::scan::{ScanError, ScannedChange, scan_change};
 use crate::id::{ChangeHash, NodeId};
 use crate::identity::{PublicKey, Role};
-use crate::limits::{DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, STAGING_BYTES_MAX};
+use crate::limits::DELTA_OPERATIONS_MAX;
 
 /// What a peer sent about one document: claims, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub struct ReceivedDelta {
     pub key: DocumentKey,
     /// Its generation.
     pub generation: u32,
-    /// Packed changes, in the parts they came in.
-    pub batches: Vec<Vec<u8>>,
+    /// Its changes, packed.
+    pub batch: Packed,
     /// The frontier above them.
     pub frontier: UnverifiedFrontier,
 }
@@ -43,7 +43,7 @@ pub struct ReceivedDelta {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticDelta {
     key: DocumentKey,
-    batches: Vec<Vec<u8>>,
+    batch: Packed,
     frontier: SignedFrontier,
 }
 
@@ -162,12 +162,6 @@ pub enum Refusal {
     /// The batch cannot be unpacked.
     #[error(transparent)]
     Batch(#[from] UnpackError),
-    /// More changes than one delta may hold.
-    #[error("more than {DELTA_CHANGES_MAX} changes")]
-    TooManyChanges,
-    /// More bytes of changes than one delta may hold, over all its parts.
-    #[error("more than {STAGING_BYTES_MAX} bytes of changes")]
-    TooManyBytes,
     /// More operations than one delta may hold, over all its changes.
     #[error("more than {DELTA_OPERATIONS_MAX} operations")]
     TooManyOperations,
@@ -223,13 +217,13 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`].
 pub fn authenticate(received: ReceivedDelta, authors: &Authors) -> Result<AuthenticDelta, Refusal> {
-    let ReceivedDelta { key, generation, batches, frontier } = received;
+    let ReceivedDelta { key, generation, batch, frontier } = received;
     if !key.is_well_formed() || frontier.frontier.document != key.id() || frontier.frontier.generation != generation {
         return Err(Refusal::Key);
     }
     let public = key_of_author(frontier.author, &key, authors)?;
     let frontier = frontier.verify(&public).ok_or(Refusal::Signature)?;
-    Ok(AuthenticDelta { key, batches, frontier })
+    Ok(AuthenticDelta { key, batch, frontier })
 }
 
 /// Checks that a generation's record is of this document and signed by someone who may write it.
@@ -251,22 +245,16 @@ pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Aut
 /// # Errors
 /// [`Refusal`].
 pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
-    let AuthenticDelta { key, batches, frontier } = received;
+    let AuthenticDelta { key, batch, frontier } = received;
     let Ground { genesis_actor, mut awaited, mut history, mut operations } = ground;
     let generation = frontier.frontier().generation;
-    let mut chunks: Vec<Vec<u8>> = Vec::new();
-    let mut bytes = 0_u64;
-    for batch in &batches {
-        let mut unpacked = batch::unpack(batch)?;
-        bytes = bytes.saturating_add(unpacked.iter().map(Vec::len).sum::<usize>() as u64);
-        if bytes > STAGING_BYTES_MAX {
-            return Err(Refusal::TooManyBytes);
+    let chunks = match codec::unpack(batch.codec, &batch.bytes, &history) {
+        // It builds on a genesis that its sender thought held here.
+        Err(UnpackError::NotHeld | UnpackError::Differs) if awaited.is_some() => {
+            return Err(Refusal::GenesisMissing { generation });
         }
-        chunks.append(&mut unpacked);
-        if chunks.len() > DELTA_CHANGES_MAX {
-            return Err(Refusal::TooManyChanges);
-        }
-    }
+        unpacked => unpacked?,
+    };
     let mut changes = Vec::new();
     let mut budget = DELTA_OPERATIONS_MAX;
     for (number, chunk) in chunks.into_iter().enumerate() {

@@ -282,6 +282,25 @@ impl History {
         !deps.all(|deps| matches!(deps, [] | [_]) && below.insert(deps))
     }
 
+    /// The change of this hash, if it is known.
+    #[must_use]
+    pub fn meta(&self, hash: &ChangeHash) -> Option<&ChangeMeta> {
+        self.by_hash.get(hash).map(|(meta, _)| meta)
+    }
+
+    /// The `seq`th change of `actor`, if it is known.
+    #[must_use]
+    pub fn change_of(&self, actor: &ActorBytes, seq: u64) -> Option<&ChangeMeta> {
+        let place = usize::try_from(seq.checked_sub(1)?).ok()?;
+        let hash = self.by_actor.get(actor)?.get(place)?;
+        self.by_hash.get(hash).map(|(meta, _)| meta)
+    }
+
+    /// Every actor with a change.
+    pub fn actors(&self) -> impl Iterator<Item = &ActorBytes> {
+        self.by_actor.keys()
+    }
+
     /// How many changes of `actor` are known.
     #[must_use]
     pub fn seq(&self, actor: &ActorBytes) -> u64 {

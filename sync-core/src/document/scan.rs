@@ -25,7 +25,7 @@
 )]
 
 mod error;
-mod leb128;
+pub(in crate::document) mod leb128;
 mod operations;
 mod runs;
 mod value;
@@ -40,6 +40,7 @@ pub use self::runs::RunError;
 
 use self::leb128::Reader;
 use self::operations::{ChangeFrame, Columns, OperationReader};
+use self::runs::Runs;
 pub use crate::document::history::ActorBytes;
 use crate::id::ChangeHash;
 use crate::limits::{
@@ -205,6 +206,30 @@ pub fn scan_change(bytes: &[u8]) -> Result<ScannedChange, ScanError> {
 /// [`ScanError`]; the bytes must not be handed to Automerge, which panics and hangs on damaged ones.
 pub fn check_intact(bytes: &[u8]) -> Result<(), ScanError> {
     open_chunk(bytes).map(drop)
+}
+
+/// The values of a change that [`scan_change`] took, in the order of its operations: metadata word and raw bytes.
+pub(in crate::document) fn read_values(bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, ScanError> {
+    let (_, mut body) = open_chunk(bytes)?;
+    read_dependencies(&mut body)?;
+    let actor = read_actor(&mut body)?;
+    for field in ["sequence number", "first operation counter"] {
+        body.unsigned().map_err(in_field(field))?;
+    }
+    body.signed().map_err(in_field("timestamp"))?;
+    body.text().map_err(in_field("message"))?;
+    read_other_actors(&mut body, actor)?;
+    let columns = Columns::read(&mut body)?;
+    let of = |column| move |reason| ScanError::Column { column, reason };
+    let mut metadata = Runs::<'_, u64>::new(columns.slice(Column::ValueMetadata));
+    let mut raw = Reader::new(columns.slice(Column::Value));
+    let mut values = Vec::new();
+    for _ in 0..columns.count_operations()? {
+        let word = metadata.next_present().map_err(of(Column::ValueMetadata))?;
+        let value = raw.take(word >> 4).map_err(|reason| of(Column::Value)(reason.into()))?;
+        values.push((word, value));
+    }
+    Ok(values)
 }
 
 fn in_field(field: &'static str) -> impl Fn(ReadError) -> ScanError {

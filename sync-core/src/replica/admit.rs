@@ -5,6 +5,7 @@ use super::generation::{self, Follow, Grounded};
 use super::write::{self, Author, WriteError};
 use super::{certificates, is_own, late, members, roster};
 use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
+use crate::document::codec::Packed;
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::history::Causality;
 use crate::document::materialise::{self, MaterialiseError};
@@ -97,7 +98,12 @@ pub(super) fn take_delta(
     tx.drop_staged(peer, id)?;
     let learned = certificates::learn(tx, author.identity, &frontier.certificates)?;
     let was_held = tx.document(id)?.is_some_and(|document| document.latest.is_some());
-    let received = ReceivedDelta { key: frame.key, generation: frame.generation, batches: vec![batch], frontier };
+    let received = ReceivedDelta {
+        key: frame.key,
+        generation: frame.generation,
+        batch: Packed { codec: frame.codec, bytes: batch },
+        frontier,
+    };
     let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
         let taken = tx.attempt(|| take(tx, author, peer, received, roots, documents_loaded))?;

@@ -2,10 +2,11 @@
 //! one delta.
 
 use super::known::Known;
-use super::transfer::Packed;
+use crate::document::codec::{self, Base, Codec, Packed};
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::genesis::genesis_actor;
-use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, UnverifiedFrontier, batch};
+use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, UnverifiedFrontier};
+use crate::id::ChangeHash;
 use crate::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, ROOTS_BYTES_MAX};
 use crate::part::Part;
 use crate::store::{FeedEntry, LogRow, PeerRow, StoreError, StoredDocument, Tx, Weight};
@@ -82,18 +83,19 @@ pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known
 /// Packs the changes of a plan.
 pub(super) fn pack(tx: &Tx<'_>, plan: &Plan) -> Result<Packed, StoreError> {
     let chunks = tx.chunks_between(plan.document.row, &plan.base, &plan.stop.clock)?;
-    let packed = batch::pack(chunks.iter().map(Vec::as_slice));
-    let bytes = packed.map_err(|_| StoreError::Corrupt { place: "a batch in memory" })?;
-    Ok(Packed { bytes })
+    let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+    let find = |hash: &ChangeHash| tx.change(plan.document.row, hash).ok().flatten();
+    // It only fails when zstd cannot have its memory.
+    codec::pack(&Base::new(&plan.base, &find), &chunks).map_err(|_| StoreError::Corrupt { place: "a batch in memory" })
 }
 
 impl Plan {
     /// A frame with all of the packed changes, or a part of them. The last has the frontier.
-    pub(super) fn frame(&self, changes: Vec<u8>, part: Option<Part>, is_last: bool) -> PushEntry {
+    pub(super) fn frame(&self, codec: Codec, changes: Vec<u8>, part: Option<Part>, is_last: bool) -> PushEntry {
         let frontier = is_last.then(|| claim(&self.document.key, &self.stop));
         let roots = if is_last { self.roots.clone() } else { Vec::new() };
         let (key, generation) = (self.document.key.clone(), self.stop.frontier.frontier().generation);
-        PushEntry::Delta(DeltaFrame { key, generation, changes, frontier, roots, part })
+        PushEntry::Delta(DeltaFrame { key, generation, codec, changes, frontier, roots, part })
     }
 }
 

@@ -77,7 +77,7 @@ impl Source<'_> {
         let resume = link.resume.get(&plan.document.key.id());
         if packed.bytes.len() <= part_bytes(room) {
             link.known.passed(plan.document.row, plan.stop.seq);
-            let content = plan.frame(packed.bytes.clone(), None, true);
+            let content = plan.frame(packed.codec, packed.bytes.clone(), None, true);
             return self.last_frame(&entry, after, &plan, content);
         }
         let transfer = Transfer::begin(after, entry, plan, &packed, resume);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::delta::{self, Next, Plan};
 use super::known::Known;
 use crate::document::Clock;
+use crate::document::codec::Packed;
 use crate::id::TransferId;
 use crate::limits::{
     LOOK_AHEAD_ENTRIES_MAX, LOOK_AHEAD_SKIPPED_MAX, PACKED_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, PUSH_ROOM_MIN,
@@ -18,12 +19,6 @@ use crate::wire::{PushEntry, Resume};
 pub(super) fn part_bytes(room: u64) -> usize {
     let other = PUSH_ROOM_MIN - PART_BYTES_MIN as u64;
     usize::try_from(room.saturating_sub(other)).unwrap_or(usize::MAX).clamp(PART_BYTES_MIN, PART_BYTES_MAX)
-}
-
-/// A batch as it travels.
-#[derive(Debug)]
-pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
 }
 
 /// Packed transfers that are under way on some link, the one used last in front. One that was dropped is packed again, to
@@ -105,7 +100,7 @@ impl Transfer {
         let changes = rest.get(..part_bytes(room)).unwrap_or(rest);
         self.offset += changes.len() as u64;
         let is_last = self.offset == self.total;
-        (self.plan.frame(changes.to_vec(), Some(part), is_last), is_last)
+        (self.plan.frame(packed.codec, changes.to_vec(), Some(part), is_last), is_last)
     }
 
     /// A small step of a later entry, for a document that nothing before it in the feed is about, which is sent ahead of the
@@ -135,7 +130,7 @@ impl Transfer {
                 if packed.bytes.len() <= part_bytes(room) {
                     self.went_ahead += packed.bytes.len() as u64;
                     known.passed(plan.document.row, plan.stop.seq);
-                    return Ok(Some(plan.frame(packed.bytes, None, true)));
+                    return Ok(Some(plan.frame(packed.codec, packed.bytes, None, true)));
                 }
             }
             // What comes later of this document builds on it.

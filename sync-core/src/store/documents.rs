@@ -50,6 +50,21 @@ fn read_document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<StoredDocum
     }))
 }
 
+const CHANGES: &str =
+    "SELECT hash, actor.actor, seq, start_op, max_op, deps FROM change JOIN actor ON actor.id = change.actor";
+
+fn read_change(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeMeta> {
+    let deps: Vec<u8> = row.get(5)?;
+    Ok(ChangeMeta {
+        hash: ChangeHash(row.get(0)?),
+        actor: ActorBytes(row.get(1)?),
+        seq: row.get(2)?,
+        start_op: row.get(3)?,
+        max_op: row.get(4)?,
+        deps: deps.as_chunks::<32>().0.iter().copied().map(ChangeHash).collect(),
+    })
+}
+
 const BAD_KIND: StoreError = StoreError::Corrupt { place: "document.kind" };
 
 impl Tx<'_> {
@@ -150,26 +165,24 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn history(&self, document: DocumentRow, generation: u32) -> Result<History, StoreError> {
-        let mut statement = self.inner.prepare_cached(
-            "SELECT hash, actor.actor, seq, start_op, max_op, deps FROM change JOIN actor ON actor.id = change.actor
-             WHERE document = ? AND generation = ? ORDER BY change.id",
-        )?;
-        let rows = statement.query_map((document.0, generation), |row| {
-            let deps: Vec<u8> = row.get(5)?;
-            Ok(ChangeMeta {
-                hash: ChangeHash(row.get(0)?),
-                actor: ActorBytes(row.get(1)?),
-                seq: row.get(2)?,
-                start_op: row.get(3)?,
-                max_op: row.get(4)?,
-                deps: deps.as_chunks::<32>().0.iter().copied().map(ChangeHash).collect(),
-            })
-        })?;
+        let sql = format!("{CHANGES} WHERE document = ? AND generation = ? ORDER BY change.id");
+        let mut statement = self.inner.prepare_cached(&sql)?;
+        let rows = statement.query_map((document.0, generation), read_change)?;
         let mut history = History::default();
         for meta in rows {
             history.push(meta?).map_err(|_| StoreError::Corrupt { place: "change" })?;
         }
         Ok(history)
+    }
+
+    /// The place of one change of the document, if it is held. Reads the document's changes: for the few that a batch builds
+    /// on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change(&self, document: DocumentRow, hash: &ChangeHash) -> Result<Option<ChangeMeta>, StoreError> {
+        let mut statement = self.inner.prepare_cached(&format!("{CHANGES} WHERE document = ? AND hash = ?"))?;
+        Ok(statement.query_row((document.0, hash.0), read_change).optional()?)
     }
 
     /// The chunks of all changes of one generation, in a causal order.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::document::digest::DIGEST_BYTES;
 use crate::document::generation::{Root, UnverifiedRoot};
-use crate::document::{Clock, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
+use crate::document::{Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
 use crate::id::{Chain, ChangeHash, DocumentId, Incarnation, NodeId, Nonce, StoreId, TransferId};
 use crate::identity::Signature;
 use crate::limits::{
@@ -137,9 +137,12 @@ fn document_key(it: &proto::Document) -> Result<DocumentKey, DecodeError> {
 }
 
 fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeError> {
-    if it.codec != i32::from(proto::Codec::RawZstd) {
-        return Err(field("delta.codec"));
-    }
+    let codec = match proto::Codec::try_from(it.codec) {
+        Ok(proto::Codec::RawZstd) => Codec::RawZstd,
+        Ok(proto::Codec::Runs) => Codec::Runs,
+        Ok(proto::Codec::Columns) => Codec::Columns,
+        Ok(proto::Codec::Unspecified) | Err(_) => return Err(field("delta.codec")),
+    };
     let key = document_key(it.document.as_ref().ok_or(field("delta.document"))?)?;
     let frontier = match it.frontier {
         Some(frontier) => Some(signed_frontier(&frontier, &key, it.generation, sender)?),
@@ -162,7 +165,7 @@ fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeErr
         return Err(field("delta.roots"));
     }
     let roots = it.roots.iter().map(|it| root(it, &key, sender)).collect::<Result<_, _>>()?;
-    Ok(DeltaFrame { key, generation: it.generation, changes: it.changes, frontier, roots, part })
+    Ok(DeltaFrame { key, generation: it.generation, codec, changes: it.changes, frontier, roots, part })
 }
 
 fn part(transfer: &[u8], offset: u64, total: u64) -> Result<Option<Part>, DecodeError> {

@@ -4,8 +4,8 @@ use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
 use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Resume, Summary, Want};
-use crate::document::DocumentKey;
 use crate::document::generation::UnverifiedRoot;
+use crate::document::{Codec, DocumentKey};
 use crate::id::NodeId;
 use crate::position::Position;
 
@@ -77,13 +77,21 @@ fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
     proto::Delta {
         document: Some(document(&frame.key)),
         generation: frame.generation,
-        codec: proto::Codec::RawZstd.into(),
+        codec: codec(frame.codec).into(),
         changes: frame.changes.clone(),
         frontier,
         roots: frame.roots.iter().map(|claim| root(claim, sender)).collect(),
         transfer: frame.part.map(|part| part.transfer.0.to_vec()).unwrap_or_default(),
         offset: frame.part.map_or(0, |part| part.offset),
         total: frame.part.map_or(0, |part| part.total),
+    }
+}
+
+fn codec(codec: Codec) -> proto::Codec {
+    match codec {
+        Codec::RawZstd => proto::Codec::RawZstd,
+        Codec::Runs => proto::Codec::Runs,
+        Codec::Columns => proto::Codec::Columns,
     }
 }
 

@@ -3,8 +3,9 @@
 
 use automerge::{ActorId, AutoCommit, Change};
 use sha2::{Digest, Sha256};
+use sync_core::document::codec::{Base, pack_as};
 use sync_core::document::genesis::genesis;
-use sync_core::document::{ActorBytes, DocumentKey, Frontier, Heads, SignedFrontier, UnverifiedFrontier, batch};
+use sync_core::document::{ActorBytes, Clock, Codec, DocumentKey, Frontier, Heads, SignedFrontier, UnverifiedFrontier};
 use sync_core::env::no_witness;
 use sync_core::id::{Chain, ChangeHash, LinkId, Name, NodeId, StoreId};
 use sync_core::identity::{CertificateAuthority, Identity, Role, SigningKey, VerifiedPeer};
@@ -130,7 +131,9 @@ impl Door {
     ) -> Vec<Message> {
         self.next += 1;
         let roots = Vec::new();
-        let frame = DeltaFrame { key: key.clone(), generation, changes, frontier: Some(frontier), roots, part: None };
+        let codec = Codec::RawZstd;
+        let frame =
+            DeltaFrame { key: key.clone(), generation, codec, changes, frontier: Some(frontier), roots, part: None };
         let through = Some(self.place());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
@@ -138,7 +141,8 @@ impl Door {
     /// Sends a part of a transfer whose frontier is yet to come.
     pub(crate) fn part(&mut self, key: &DocumentKey, part: Part, changes: Vec<u8>) -> Vec<Message> {
         let (roots, part) = (Vec::new(), Some(part));
-        let frame = DeltaFrame { key: key.clone(), generation: 0, changes, frontier: None, roots, part };
+        let codec = Codec::RawZstd;
+        let frame = DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier: None, roots, part };
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through: None, more: true }))
     }
 
@@ -152,7 +156,8 @@ impl Door {
     ) -> Vec<Message> {
         self.next += 1;
         let (frontier, part) = (Some(frontier), Some(part));
-        let frame = DeltaFrame { key: key.clone(), generation: 0, changes, frontier, roots: Vec::new(), part };
+        let codec = Codec::RawZstd;
+        let frame = DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier, roots: Vec::new(), part };
         let through = Some(self.place());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
@@ -199,7 +204,8 @@ pub(crate) fn changes_of(document: &mut AutoCommit) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn pack(changes: &[Vec<u8>]) -> Vec<u8> {
-    batch::pack(changes.iter().map(Vec::as_slice)).unwrap()
+    let chunks: Vec<&[u8]> = changes.iter().map(Vec::as_slice).collect();
+    pack_as(Codec::RawZstd, &Base::nothing(&Clock::default()), &chunks).unwrap().unwrap().bytes
 }
 
 pub(crate) fn frontier(key: &DocumentKey, heads: Vec<ChangeHash>) -> Frontier {

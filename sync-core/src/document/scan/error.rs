@@ -175,7 +175,7 @@ impl Column {
     ];
 
     /// The column's number in the file format: its id times 16, plus its type.
-    pub(super) fn specification(self) -> u64 {
+    pub(in crate::document) fn specification(self) -> u64 {
         match self {
             Self::ObjectActor => 0x01,
             Self::ObjectCounter => 0x02,

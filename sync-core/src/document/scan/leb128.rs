@@ -20,45 +20,45 @@ pub enum ReadError {
 
 /// A position in a slice.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(in crate::document) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::document) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::document) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(in crate::document) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, ReadError> {
+    pub(in crate::document) fn byte(&mut self) -> Result<u8, ReadError> {
         let (first, rest) = self.rest.split_first().ok_or(ReadError::Truncated)?;
         self.rest = rest;
         Ok(*first)
     }
 
     /// The next `count` bytes. `count` may be anything that the input claims.
-    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], ReadError> {
+    pub(in crate::document) fn take(&mut self, count: u64) -> Result<&'a [u8], ReadError> {
         let count = usize::try_from(count).map_err(|_| ReadError::Truncated)?;
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(ReadError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+    pub(in crate::document) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(ReadError::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
 
     /// An unsigned integer in its shortest form.
-    pub(super) fn unsigned(&mut self) -> Result<u64, ReadError> {
+    pub(in crate::document) fn unsigned(&mut self) -> Result<u64, ReadError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed integer (two's complement) in its shortest form.
-    pub(super) fn signed(&mut self) -> Result<i64, ReadError> {
+    pub(in crate::document) fn signed(&mut self) -> Result<i64, ReadError> {
         let mut value = 0_i64;
         let mut previous = 0_u8;
         for shift in (0_u32..64).step_by(7) {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length and as many bytes of UTF-8.
-    pub(super) fn text(&mut self) -> Result<&'a str, ReadError> {
+    pub(in crate::document) fn text(&mut self) -> Result<&'a str, ReadError> {
         let length = self.unsigned()?;
         std::str::from_utf8(self.take(length)?).map_err(|_| ReadError::NotUtf8)
     }

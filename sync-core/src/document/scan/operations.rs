@@ -61,7 +61,7 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    fn slice(&self, column: Column) -> &'a [u8] {
+    pub(super) fn slice(&self, column: Column) -> &'a [u8] {
         let slices = self.slices.iter().zip(Column::ALL);
         slices.filter(|(_, candidate)| *candidate == column).map(|(slice, _)| *slice).next().unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use crate::document::codec::Packed;
 use crate::id::NodeId;
 use crate::identity::Role;
 use crate::limits::{BUNDLE_BYTES_MAX, PART_BYTES_MAX};
@@ -164,10 +165,10 @@ fn step(
         Next::Held => return Ok((Vec::new(), true)),
         Next::Delta(plan) => plan,
     };
-    let packed = delta::pack(tx, &plan)?.bytes;
+    let Packed { codec, bytes: packed } = delta::pack(tx, &plan)?;
     known.passed(plan.document.row, plan.stop.seq);
     if packed.len() <= PART_BYTES_MAX {
-        return Ok((vec![plan.frame(packed, None, true)], plan.arrives));
+        return Ok((vec![plan.frame(codec, packed, None, true)], plan.arrives));
     }
     let (transfer, total) = (transfer_id(&packed), packed.len() as u64);
     let mut offset = 0;
@@ -175,7 +176,7 @@ fn step(
     for changes in packed.chunks(PART_BYTES_MAX) {
         let part = Part { transfer, offset, total };
         offset += changes.len() as u64;
-        contents.push(plan.frame(changes.to_vec(), Some(part), offset == total));
+        contents.push(plan.frame(codec, changes.to_vec(), Some(part), offset == total));
     }
     Ok((contents, plan.arrives))
 }

@@ -262,6 +262,10 @@ pub enum Codec {
     Unspecified = 0,
     /// u32 length (little endian) and chunk, repeated, as one zstd frame
     RawZstd = 1,
+    /// one row of symbols
+    Runs = 2,
+    /// a lane for each kind of symbol
+    Columns = 3,
 }
 impl Codec {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -272,6 +276,8 @@ impl Codec {
         match self {
             Self::Unspecified => "CODEC_UNSPECIFIED",
             Self::RawZstd => "CODEC_RAW_ZSTD",
+            Self::Runs => "CODEC_RUNS",
+            Self::Columns => "CODEC_COLUMNS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -279,6 +285,8 @@ impl Codec {
         match value {
             "CODEC_UNSPECIFIED" => Some(Self::Unspecified),
             "CODEC_RAW_ZSTD" => Some(Self::RawZstd),
+            "CODEC_RUNS" => Some(Self::Runs),
+            "CODEC_COLUMNS" => Some(Self::Columns),
             _ => None,
         }
     }

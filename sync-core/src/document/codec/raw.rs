@@ -1,21 +1,16 @@
-//! Changes of one document as they travel: raw chunks one after the other, under zstd (RFC 8878).
+//! Codec 1: chunks as they are, one after the other, under zstd (RFC 8878). It takes any chunk and stays readable for ever.
 
-use std::io::Read;
+use zstd::stream::read::Decoder;
 
-use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
+use super::UnpackError;
+use super::compression::read_all;
+use crate::limits::{CHANGE_BYTES_MAX, DELTA_CHANGES_MAX};
 
 /// A middle level: batches are made once a peer, and the content is text with much repetition.
 const ZSTD_LEVEL: i32 = 9;
 
-/// The largest window that a frame may ask for, as a power of two: a whole delta. zstd would allocate 128 MiB on a frame's
-/// word.
-const WINDOW_LOG_MAX: u32 = DELTA_BYTES_MAX.ilog2();
-
-/// Packs chunks: a u32 length (little endian) before each, all compressed together.
-///
-/// # Errors
-/// When zstd cannot allocate.
-pub fn pack<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> std::io::Result<Vec<u8>> {
+/// A u32 length (little endian) before each chunk, all compressed together.
+pub(super) fn pack(chunks: &[&[u8]]) -> std::io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     for chunk in chunks {
         plain.extend_from_slice(&u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -24,37 +19,9 @@ pub fn pack<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> std::io::Result<V
     zstd::bulk::compress(&plain, ZSTD_LEVEL)
 }
 
-/// Why a batch cannot be unpacked. Its sender is to blame; nothing was stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnpackError {
-    /// Not a zstd frame, or a damaged one.
-    #[error("the batch is not valid zstd")]
-    Compression,
-    /// Larger than [`DELTA_BYTES_MAX`] once unpacked.
-    #[error("the batch unpacks to more than {DELTA_BYTES_MAX} bytes")]
-    TooLarge,
-    /// More than [`DELTA_CHANGES_MAX`] changes, or a change above [`CHANGE_BYTES_MAX`].
-    #[error("the batch holds too many changes or one that is too large")]
-    TooMany,
-    /// A length that does not fit.
-    #[error("the batch ends inside a change")]
-    Truncated,
-}
-
 /// Unpacks chunks, never holding more than the bound in memory whatever the frame claims.
-///
-/// # Errors
-/// [`UnpackError`].
-pub fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::Compression)?;
-    decoder.window_log_max(WINDOW_LOG_MAX).map_err(|_| UnpackError::Compression)?;
-    let mut plain = Vec::new();
-    let bound = DELTA_BYTES_MAX as u64;
-    decoder.take(bound + 1).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
-    if plain.len() as u64 > bound {
-        return Err(UnpackError::TooLarge);
-    }
+pub(super) fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
+    let plain = read_all(Decoder::with_buffer(packed))?;
     let mut chunks = Vec::new();
     let mut rest = plain.as_slice();
     while !rest.is_empty() {
@@ -75,11 +42,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::DELTA_BYTES_MAX;
 
     proptest! {
         #[test]
         fn chunks_survive_packing(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
-            let packed = pack(chunks.iter().map(Vec::as_slice)).unwrap();
+            let slices: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+            let packed = pack(&slices).unwrap();
             prop_assert_eq!(unpack(&packed).unwrap(), chunks);
         }
 

@@ -1,0 +1,83 @@
+//! zstd (RFC 8878) without what both sides know: no magic number, no checksum, and a dictionary that is part of this crate.
+
+use std::io::Read;
+use std::sync::LazyLock;
+
+use zstd::bulk::Compressor;
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::stream::read::Decoder;
+use zstd::zstd_safe::{CParameter, DParameter};
+
+use super::UnpackError;
+use crate::limits::DELTA_BYTES_MAX;
+
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The largest window a frame may ask for, as a power of two: [`DELTA_BYTES_MAX`].
+const WINDOW_LOG_MAX: u32 = 24;
+
+const _: () = assert!(DELTA_BYTES_MAX == 1 << WINDOW_LOG_MAX);
+
+/// Trained by `sync-core/tests/codec_dictionary.rs` on histories as this project writes them. Never change its bytes: a
+/// better one gets another number.
+static DICTIONARY_1: &[u8] = include_bytes!("dictionary-1.zstd-dictionary");
+
+/// Rows are short; with the dictionary's tables a higher level finds nothing more.
+const ROW_LEVEL: i32 = 19;
+
+static ROW_ENCODER: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_1, ROW_LEVEL));
+static ROW_DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_1));
+
+/// How the bytes after the first one are compressed.
+const STORED: u8 = 0;
+const PLAIN_ZSTD: u8 = 1;
+const ZSTD_WITH_DICTIONARY_1: u8 = 2;
+
+/// Lanes up to this size are worth the slowest level, which puts lanes that differ into blocks of their own.
+const SLOW_BYTES_MAX: usize = 512 * 1024;
+
+/// The smallest form: its number, then its bytes. Nothing when zstd cannot allocate and the bytes cannot be stored either.
+pub(super) fn compress(plain: &[u8], with_dictionary: bool) -> Vec<u8> {
+    let level = if plain.len() <= SLOW_BYTES_MAX { 19 } else { 9 };
+    let mut candidates = vec![(STORED, plain.to_vec())];
+    if with_dictionary {
+        let compressor = Compressor::with_prepared_dictionary(&ROW_ENCODER);
+        candidates.extend(compressor.and_then(|it| frame(it, plain)).map(|frame| (ZSTD_WITH_DICTIONARY_1, frame)));
+    } else {
+        candidates.extend(Compressor::new(level).and_then(|it| frame(it, plain)).map(|frame| (PLAIN_ZSTD, frame)));
+    }
+    let smallest = candidates.into_iter().min_by_key(|(_, bytes)| bytes.len());
+    smallest.map(|(number, bytes)| [&[number][..], &bytes].concat()).unwrap_or_default()
+}
+
+fn frame(mut compressor: Compressor<'_>, plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    compressor.set_parameter(CParameter::DictIdFlag(false))?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(false))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(false))?;
+    let frame = compressor.compress(plain)?;
+    Ok(frame.strip_prefix(&MAGIC).map(<[u8]>::to_vec).unwrap_or(frame))
+}
+
+/// Undoes [`compress`], never holding more than the bound in memory whatever the frame claims.
+pub(super) fn decompress(packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
+    let (number, bytes) = packed.split_first().ok_or(UnpackError::Truncated)?;
+    let framed = (&MAGIC[..]).chain(bytes);
+    match *number {
+        STORED if bytes.len() > DELTA_BYTES_MAX => Err(UnpackError::TooLarge),
+        STORED => Ok(bytes.to_vec()),
+        PLAIN_ZSTD => read_all(Decoder::with_buffer(framed)),
+        ZSTD_WITH_DICTIONARY_1 => read_all(Decoder::with_prepared_dictionary(framed, &ROW_DECODER)),
+        number => Err(UnpackError::Dictionary { number }),
+    }
+}
+
+/// Reads a zstd stream up to the bound.
+pub(super) fn read_all<R: std::io::BufRead>(decoder: std::io::Result<Decoder<'_, R>>) -> Result<Vec<u8>, UnpackError> {
+    let mut decoder = decoder.map_err(|_| UnpackError::Compression)?;
+    decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| UnpackError::Compression)?;
+    let mut plain = Vec::new();
+    let bound = DELTA_BYTES_MAX as u64;
+    decoder.take(bound.saturating_add(1)).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
+    if plain.len() as u64 > bound { Err(UnpackError::TooLarge) } else { Ok(plain) }
+}
