@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::{self, PeersSource, Section};
 use crate::{embedded, live};
 
 /// Rehearse disconnects on the real code.
@@ -30,12 +32,62 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure against other engines in the same run
+    #[command(subcommand)]
+    Bench(Bench),
     /// The hub, as a child process of this program
     #[command(hide = true, disable_help_flag = true)]
     Hub(Rest),
     /// The agent, as a child process of this program
     #[command(hide = true, disable_help_flag = true)]
     Edge(Rest),
+    /// A bare QUIC server to compare the hub with
+    #[command(hide = true)]
+    BenchQuinn(Rest),
+    /// Many agents in one process
+    #[command(hide = true)]
+    BenchAgents(Rest),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Bytes, round trips, time and memory of synchronisation
+    Sync {
+        /// Tiny sizes: shows that everything runs, not how well
+        #[arg(long)]
+        quick: bool,
+        /// Write the tables to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Days of updates in the section `year`, however long that takes [default: a year, or as far as its time goes]
+        #[arg(long)]
+        days: Option<f64>,
+        /// Only these sections
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Section>,
+        /// The program that measures samod-core and negentropy: `auto` (cargo builds it, from the repository's root), `none`
+        /// or a path
+        #[arg(long, default_value = "auto", value_parser = PeersSource::parse)]
+        peers: PeersSource,
+    },
+    /// Memory and CPU time of many agents in one process against one hub
+    Agents {
+        /// How many agents; several numbers are several runs
+        #[arg(long, default_value = "500", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=20_000))]
+        nodes: Vec<u32>,
+        /// How many seconds the idle fleet is watched
+        #[arg(long, default_value_t = 20)]
+        idle_seconds: u64,
+        /// How often an agent looks at its target, in milliseconds
+        #[arg(long, default_value_t = 2_000)]
+        interval_ms: u64,
+        /// Databases on disk instead of in memory
+        #[arg(long)]
+        disk: bool,
+        /// Write the table to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +110,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
+        Command::Bench(Bench::Sync { quick, out, days, only, peers }) => {
+            bench::run_sync(&bench::Options { quick, out, days, only, peers })
+        }
+        Command::Bench(Bench::Agents { nodes, idle_seconds, interval_ms, disk, out }) => {
+            bench::run_agents(&bench::AgentsOptions {
+                nodes: nodes.into_iter().map(|nodes| nodes as usize).collect(),
+                idle: Duration::from_secs(idle_seconds.max(1)),
+                interval: Duration::from_millis(interval_ms.max(1)),
+                disk,
+                out,
+            })
+        }
+        Command::BenchQuinn(rest) => bench::serve_bare(rest.arguments),
+        Command::BenchAgents(rest) => bench::serve_agents(rest.arguments),
         Command::Hub(rest) => embedded::hub(rest.arguments),
         Command::Edge(rest) => embedded::edge(rest.arguments),
     }

@@ -27,9 +27,7 @@ pub fn edge(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn start(program: &str, arguments: Vec<OsString>, run: impl FnOnce(Vec<OsString>, Witness) -> ExitCode) -> ExitCode {
-    if std::env::var_os(TIED_VARIABLE).is_some() {
-        end_with_standard_input();
-    }
+    end_when_tied();
     let witness = match std::env::var(CRASH_VARIABLE) {
         Err(_) => no_witness(),
         Ok(text) => match parse_crash(&text) {
@@ -79,6 +77,13 @@ pub fn crash_at(point: CrashPoint, passing: u64) -> Witness {
 #[must_use]
 pub fn crash_line(point: CrashPoint) -> String {
     format!("crash point {} reached", point.name())
+}
+
+/// Ties this process to its parent when that asked for it.
+pub(crate) fn end_when_tied() {
+    if std::env::var_os(TIED_VARIABLE).is_some() {
+        end_with_standard_input();
+    }
 }
 
 /// Ends this process when its standard input ends, which happens when the parent dies, however it dies.

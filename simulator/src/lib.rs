@@ -3,6 +3,10 @@
 //! `archipel-sim live` runs a real hub and real agents as processes of this machine, cuts a link, heals it, and checks
 //! what came out.
 //!
+//! `archipel-sim bench sync` and `archipel-sim bench agents` measure the same code against other engines in one run ([`bench`]).
+//!
+//! What follows is about `live`.
+//!
 //! **Real:** the hub and the agents (the code of `archipel-hub` and `archipel-edge`, run under hidden subcommands of this
 //! binary), their command lines, SQLite and its files, QUIC and TLS over UDP sockets, process kills and restarts, the
 //! clock.
@@ -14,6 +18,7 @@
 //! a Kubernetes API server, more than a few dozen nodes, and machines other than Unix ones. A live run is not
 //! reproducible from its seed: the operating system schedules it.
 
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod embedded;
