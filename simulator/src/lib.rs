@@ -3,7 +3,7 @@
 //! `archipel-sim live` runs a real hub and real agents as processes of this machine, cuts a link, heals it, and checks
 //! what came out.
 //!
-//! `archipel-sim bench sync` and `archipel-sim bench agents` measure the same code against other engines in one run ([`bench`]).
+//! `archipel-sim bench sync` and `archipel-sim bench agents` measure the same code against other engines in one run ([`mod@bench`]).
 //!
 //! What follows is about `live`.
 //!
