@@ -1,5 +1,7 @@
 //! Two hubs that wrote one layer apart: whoever catches up is sent each change once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "fleet/world.rs"]
 mod world;
 
