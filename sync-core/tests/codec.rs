@@ -128,6 +128,32 @@ fn a_batch_that_builds_on_what_is_not_held_says_so() {
     assert_eq!(unpack(packed.codec, &packed.bytes, &less), Err(UnpackError::NotHeld));
 }
 
+/// A stored row of one change: an operation that sets a key of so many bytes, and further ones on the same key, a byte each.
+fn names_one_key(length: u32, operations: u32) -> Vec<u8> {
+    let number = |mut value: u32| {
+        let mut bytes = Vec::new();
+        while value >= 0x80 {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    };
+    let head = [&[0; 5][..], &[1, 1, 1], &[7; 16], &[2 | 4, 1, 0], &number(operations)].concat();
+    // The key and its kind (null); then the key by its index; from there it is foretold.
+    let first = [&[2 | 4, 0][..], &number(length), &vec![b'k'; length as usize], &[3]].concat();
+    [head, first, vec![2, 3], vec![0; operations as usize - 2]].concat()
+}
+
+#[test]
+fn a_long_key_that_is_named_again_and_again_is_refused_before_it_is_written() {
+    let unpack = |batch: &[u8]| unpack(Codec::Runs, batch, &History::default());
+    // The row itself is well formed: only its checksum is not.
+    assert_eq!(unpack(&names_one_key(1_000, 1_000)), Err(UnpackError::Differs));
+    assert_eq!(unpack(&names_one_key(1_500_000, 260_000)), Err(UnpackError::TooLarge));
+    assert_eq!(unpack(&names_one_key(4_096, 260_000)), Err(UnpackError::TooLarge));
+}
+
 /// One line of the table: bytes of the changes after `base`.
 fn measure(name: &str, document: &Automerge, base: usize) -> (usize, usize, usize) {
     let chunks: Vec<Vec<u8>> = document.get_changes(&[]).into_iter().map(|it| it.raw_bytes().to_vec()).collect();

@@ -12,9 +12,12 @@ use super::{Known, UnpackError, flags};
 use crate::document::history::ActorBytes;
 use crate::id::ChangeHash;
 use crate::limits::{
-    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_OPERATIONS_MAX, CHANGE_PREDECESSORS_MAX, DELTA_BYTES_MAX,
-    DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX,
+    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_KEY_BYTES_MAX, CHANGE_OPERATIONS_MAX, CHANGE_PREDECESSORS_MAX,
+    DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, KEY_BYTES_MAX,
 };
+
+/// Bytes of keys in a batch, repeats written out. A sender with more of them sends its chunks as they are.
+const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
 
 /// A change that was rebuilt.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,8 @@ struct BatchReader<'a> {
     /// Of the change that is being read: bytes of keys and values, and predecessors.
     change_bytes_left: usize,
     predecessors_left: u64,
+    /// Of the batch: bytes of keys, each counted as often as it is named.
+    named_key_bytes_left: u64,
 }
 
 const fn malformed(what: &'static str) -> UnpackError {
@@ -84,6 +89,7 @@ impl<'a> BatchReader<'a> {
             bytes_left: DELTA_BYTES_MAX,
             change_bytes_left: 0,
             predecessors_left: 0,
+            named_key_bytes_left: NAMED_KEY_BYTES_MAX,
         }
     }
 
@@ -215,9 +221,13 @@ impl<'a> BatchReader<'a> {
             let counter = start_op.checked_add(further).and_then(|counter| u32::try_from(counter).ok());
             let name = OperationName { actor, counter: counter.ok_or(malformed("counter"))? };
             let row = self.row(name)?;
-            let repeats_key = rows.last().is_some_and(|last| last.key == row.key);
-            if let (RowKey::Text(text), false) = (&row.key, repeats_key) {
-                self.spend(text.len())?;
+            if let RowKey::Text(text) = &row.key {
+                // A key costs a byte each time it is named, and a comparison of all of it when the column is written.
+                let left = self.named_key_bytes_left.checked_sub(text.len() as u64);
+                self.named_key_bytes_left = left.ok_or(UnpackError::TooLarge)?;
+                if rows.last().is_none_or(|last| last.key != row.key) {
+                    self.spend(text.len())?;
+                }
             }
             rows.push(row);
         }
@@ -295,6 +305,9 @@ impl<'a> BatchReader<'a> {
         match self.source.index(Lane::Key)? {
             0 => {
                 let text = self.source.prefixed(Lane::KeyText)?;
+                if text.len() > KEY_BYTES_MAX {
+                    return Err(UnpackError::TooLarge);
+                }
                 self.texts.push(Arc::from(text));
                 Ok(Key::Text(self.texts.len().saturating_sub(1)))
             }
