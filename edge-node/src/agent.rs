@@ -1,7 +1,8 @@
 //! One pass of the agent: what is desired, what the target holds, what to do, and what to report.
 //!
 //! The steps alternate between the replica's thread (short, in the database) and the target (slow, on whatever disk it
-//! has). Whoever drives them, the process or a simulator, calls [`begin`], [`Pass::run`] and [`commit`].
+//! has). Whoever drives them, the process or a simulator, calls [`begin`], [`Pass::look`], [`save_inventory`] when that asks for
+//! it, [`Pass::carry_out`] and [`commit`].
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,9 @@ use sync_core::state::desired::to_state;
 use sync_core::state::observed::{Health, ObjectCondition, ObservedState};
 use sync_core::store::StoreError;
 
-use crate::actuator::{Actuator, Cause, Inventory};
+use crate::actuator::{Actuator, Cause, Inventory, Seen};
 use crate::goal::{APPLIED, AppliedRelease, Goal, HeldBack, goal};
-use crate::reconcile::{Outcome, plan};
+use crate::reconcile::{Outcome, Plan, plan};
 
 /// Where the inventory is kept in the replica's local values.
 const INVENTORY: &str = "edge.inventory";
@@ -69,34 +70,37 @@ pub fn save_inventory(replica: &mut Replica, now: Now, inventory: &Inventory) ->
 }
 
 impl Pass {
-    /// Looks at the target and does what has to be done. `save` makes the wider inventory durable and is called at most
-    /// once, before the first step.
-    pub fn run(
-        &self,
-        actuator: &mut dyn Actuator,
-        now: Now,
-        witness: &Witness,
-        save: impl FnOnce(&Inventory) -> Result<(), StoreError>,
-    ) -> (PassResult, Option<Inventory>) {
-        let failed = |error: String| (PassResult { target_error: Some(error), ..PassResult::default() }, None);
-        let Some(goal) = &self.goal else { return (PassResult::default(), None) };
+    /// Looks at the target. Nothing is changed.
+    pub fn look(&self, actuator: &mut dyn Actuator, now: Now) -> Look {
+        let Some(goal) = &self.goal else { return Look::Done(PassResult::default()) };
         let seen = match actuator.observe(&self.inventory, now.instant) {
             Ok(seen) => seen,
-            Err(error) => return failed(error.to_string()),
+            Err(error) => return Look::Done(PassResult::failed(&error)),
         };
-        let plan = match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
-            Ok(plan) => plan,
-            Err(error) => return failed(error.to_string()),
-        };
-        let mut result =
-            PassResult { leaving: plan.leaving(), foreign: plan.foreign().to_vec(), ..PassResult::default() };
-        if plan.is_idle() {
-            result.is_complete = true;
-            return (result, None);
+        match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
+            Ok(plan) if plan.is_idle() => Look::Done(PassResult { is_complete: true, ..PassResult::of(&plan) }),
+            Ok(plan) => Look::ToDo { wider: plan.wider().cloned(), seen },
+            Err(error) => Look::Done(PassResult::failed(&error)),
         }
-        let recorded = match plan.record(save) {
+    }
+
+    /// Does what has to be done about what was seen, once the wider inventory of [`Look::ToDo`] is durable.
+    pub fn carry_out(
+        &self,
+        actuator: &mut dyn Actuator,
+        seen: &Seen,
+        saved: Result<(), StoreError>,
+        witness: &Witness,
+    ) -> (PassResult, Option<Inventory>) {
+        let Some(goal) = &self.goal else { return (PassResult::default(), None) };
+        let plan = match plan(&goal.objects, &self.inventory, seen, |object| actuator.intent(object)) {
+            Ok(plan) => plan,
+            Err(error) => return (PassResult::failed(&error), None),
+        };
+        let mut result = PassResult::of(&plan);
+        let recorded = match plan.record(|_| saved) {
             Ok(recorded) => recorded,
-            Err(error) => return failed(error.to_string()),
+            Err(error) => return (PassResult::failed(&error), None),
         };
         let outcome = recorded.apply(actuator, witness);
         result.take(&outcome);
@@ -104,7 +108,29 @@ impl Pass {
     }
 }
 
+/// What a look at the target comes to.
+#[derive(Debug)]
+pub enum Look {
+    /// There is nothing to do, or nothing that can be done.
+    Done(PassResult),
+    /// The target has to change.
+    ToDo {
+        /// To be made durable first; `None` when the stored one names everything already.
+        wider: Option<Inventory>,
+        /// What the target holds.
+        seen: Seen,
+    },
+}
+
 impl PassResult {
+    fn failed(error: &dyn std::fmt::Display) -> Self {
+        Self { target_error: Some(error.to_string()), ..Self::default() }
+    }
+
+    fn of(plan: &Plan<'_>) -> Self {
+        Self { leaving: plan.leaving(), foreign: plan.foreign().to_vec(), ..Self::default() }
+    }
+
     fn take(&mut self, outcome: &Outcome) {
         for done in &outcome.done {
             match done.cause {

@@ -6,7 +6,7 @@ use sync_core::id::Name;
 use sync_core::identity::{SigningKey, Token, TokenError};
 use sync_core::replica::{InitError, Replica};
 use sync_core::store::{OpenError, Store, StoreError};
-use sync_core::transport::{self, ResolveError, Settings, SystemEntropy, resolve};
+use sync_core::transport::{self, Machine, ResolveError, Settings};
 
 use crate::run::{HUB, HubAddress};
 
@@ -62,10 +62,22 @@ pub enum JoinError {
 /// # Errors
 /// [`JoinError`].
 pub async fn join(config: JoinConfig) -> Result<sync_core::id::NodeId, JoinError> {
+    join_from(&Machine::system(), &config, Store::open).await
+}
+
+/// [`join`] on a machine of the caller's making, which opens the store when all else that can be wrong was looked at.
+///
+/// # Errors
+/// [`JoinError`].
+pub async fn join_from(
+    machine: &Machine,
+    config: &JoinConfig,
+    open: impl FnOnce(&std::path::Path) -> Result<Store, OpenError>,
+) -> Result<sync_core::id::NodeId, JoinError> {
     let token = Token::parse(config.token.trim())?;
-    let addresses = resolve(&config.hub).await?;
-    let mut store = Store::open(&config.data_folder)?;
-    let mut entropy = SystemEntropy::new();
+    let addresses = machine.network().resolve(&config.hub).await?;
+    let mut store = open(&config.data_folder)?;
+    let mut entropy = machine.entropy();
     let tx = store.begin()?;
     if let Some(identity) = tx.identity()? {
         return Err(InitError::Taken(SigningKey::from_seed(identity.seed).node_id()).into());
@@ -73,7 +85,7 @@ pub async fn join(config: JoinConfig) -> Result<sync_core::id::NodeId, JoinError
     let seed = match tx.local::<[u8; 32]>(JOINING)? {
         Some(seed) => seed,
         None => {
-            let seed = *SigningKey::generate(&mut entropy).seed();
+            let seed = *SigningKey::generate(&mut *entropy).seed();
             tx.set_local(JOINING, &seed)?;
             seed
         }
@@ -82,20 +94,20 @@ pub async fn join(config: JoinConfig) -> Result<sync_core::id::NodeId, JoinError
     let key = SigningKey::from_seed(seed);
     let mut result = None;
     for address in addresses {
-        let joined = transport::join(address, &token, &config.name, &key, &config.settings).await;
+        let joined = transport::join(machine, address, &token, &config.name, &key, &config.settings).await;
         let go_on = matches!(joined, Err(transport::JoinError::Dial(_)));
         result = Some(joined);
         if !go_on {
             break;
         }
     }
-    let Some(joined) = result else { return Err(ResolveError::NoAddress { text: config.hub }.into()) };
+    let Some(joined) = result else { return Err(ResolveError::NoAddress { text: config.hub.clone() }.into()) };
     let identity = joined?;
     let tx = store.begin()?;
-    tx.set_local(HUB, &HubAddress { address: config.hub })?;
+    tx.set_local(HUB, &HubAddress { address: config.hub.clone() })?;
     tx.set_local(NAME, &config.name)?;
     tx.commit()?;
-    Replica::init(&mut store, &identity, &mut entropy)?;
+    Replica::init(&mut store, &identity, &mut *entropy)?;
     // The key lives in the identity now.
     let tx = store.begin()?;
     tx.remove_local(JOINING)?;

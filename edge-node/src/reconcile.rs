@@ -74,6 +74,12 @@ impl<'a> Plan<'a> {
         !self.widens && self.puts.is_empty() && self.removals.is_empty()
     }
 
+    /// The inventory to make durable before the target is touched; `None` when the stored one names everything already.
+    #[must_use]
+    pub fn wider(&self) -> Option<&Inventory> {
+        self.widens.then_some(&self.wider)
+    }
+
     /// Objects that were asked to go and are not known to be gone: look again soon.
     #[must_use]
     pub fn leaving(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Runs an agent: keeps a link to the hub, keeps the target as desired, and stops in order.
 
+use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use sync_core::limits::GOODBYE_WAIT;
 use sync_core::replica::{Event, Replica, ReplicaError};
 use sync_core::session::dialer::Dialer;
 use sync_core::store::{OpenError, Store, StoreError};
-use sync_core::transport::{Clock, Link, LinkEnd, ReplicaHandle, Settings, Stopped, SystemEntropy, dial, resolve};
+use sync_core::transport::{Link, LinkEnd, Machine, ReplicaHandle, Settings, Stopped, dial};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::actuator::{Actuator, Directory, TargetSpec};
-use crate::agent;
+use crate::agent::{self, Look};
 use crate::hubs::{Rounds, candidates};
 
 /// Where the hub's address is kept in the replica's local values.
@@ -88,38 +90,80 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] says why the agent could not start or had to stop.
 pub async fn run(config: RunConfig, witness: Witness) -> Result<(), RunError> {
-    let (replica, hub) = open(&config, witness.clone())?;
-    let (handle, thread) = ReplicaHandle::start(replica, Clock::start(), witness.clone())?;
-    let (stop, stopped) = watch::channel(false);
-    let links = tokio::spawn(keep_link(handle.clone(), hub.address, config.settings, stopped.clone()));
-    tracing::info!(data = %config.data_folder.display(), target = %config.target, "running");
-    // Scripts wait for this line. When nobody can read it, the target still can be kept.
-    let _unread = writeln!(std::io::stdout(), "running");
-    let agent = keep_target(&handle, &config, &witness);
-    let result = tokio::select! {
-        result = agent => result,
-        signal = shutdown_signal() => signal.map_err(RunError::from),
-    };
-    let _ = stop.send(true);
-    handle.stop().await;
-    // A hub that is gone takes no goodbye; that does not keep the agent from ending.
-    let _ = timeout(GOODBYE_WAIT * 2, links).await;
-    let _ = thread.join();
-    result
-}
-
-fn open(config: &RunConfig, witness: Witness) -> Result<(Replica, HubAddress), RunError> {
+    let machine = Machine::system();
     // An agent that was never joined has no folder, and starting it must not leave one behind.
     if !config.data_folder.join(sync_core::store::DATABASE_FILE).exists() {
         return Err(ReplicaError::NoIdentity.into());
     }
-    let store = Store::open(&config.data_folder)?;
-    let mut replica = Replica::open(store, &mut SystemEntropy::new(), witness)?;
+    let replica = Replica::open(Store::open(&config.data_folder)?, &mut *machine.entropy(), witness.clone())?;
     if replica.identity().role() != Role::Node {
         return Err(RunError::NotANode(config.data_folder.clone()));
     }
-    let hub = replica.inspect(|tx| tx.local(HUB))?.ok_or(ReplicaError::NoIdentity)?;
-    Ok((replica, hub))
+    let island = Island {
+        target: actuator(&config.target),
+        interval: config.interval,
+        settings: config.settings,
+        witness,
+        machine,
+    };
+    tracing::info!(data = %config.data_folder.display(), target = %config.target, "running");
+    let started = |_: &ReplicaHandle| {
+        // Scripts wait for this line. When nobody can read it, the target still can be kept.
+        let _unread = writeln!(std::io::stdout(), "running");
+    };
+    island.run(replica, started, shutdown_signal()).await
+}
+
+/// An agent without a process around it: whoever embeds or simulates it brings the machine and the target.
+pub struct Island {
+    /// What is kept as desired.
+    pub target: Box<dyn Actuator + Send>,
+    /// How often it is looked at for changes by hand.
+    pub interval: Duration,
+    /// Of links.
+    pub settings: Settings,
+    /// Is told of crash points.
+    pub witness: Witness,
+    /// Where it runs.
+    pub machine: Machine,
+}
+
+impl std::fmt::Debug for Island {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Island").field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+impl Island {
+    /// Runs until `stop` ends, on the replica of a node that has joined. `started` is called once, with the way to the
+    /// replica.
+    ///
+    /// # Errors
+    /// [`RunError`] says why it had to stop.
+    pub async fn run(
+        self,
+        mut replica: Replica,
+        started: impl FnOnce(&ReplicaHandle),
+        stop: impl Future<Output = std::io::Result<()>>,
+    ) -> Result<(), RunError> {
+        let hub: HubAddress = replica.inspect(|tx| tx.local(HUB))?.ok_or(ReplicaError::NoIdentity)?;
+        let (handle, thread) = ReplicaHandle::start(replica, self.machine, self.witness.clone())?;
+        let (stop_links, stopped) = watch::channel(false);
+        let mut links = JoinSet::new();
+        links.spawn(keep_link(handle.clone(), hub.address, self.settings, stopped));
+        started(&handle);
+        let result = tokio::select! {
+            biased;
+            stop = stop => stop.map_err(RunError::from),
+            result = keep_target(&handle, self.target, self.interval, &self.witness) => result,
+        };
+        let _ = stop_links.send(true);
+        handle.stop().await;
+        // A hub that is gone takes no goodbye; that does not keep the agent from ending.
+        let _ = timeout(GOODBYE_WAIT * 2, links.join_next()).await;
+        thread.ended().await;
+        result
+    }
 }
 
 fn actuator(target: &TargetSpec) -> Box<dyn Actuator + Send> {
@@ -129,9 +173,13 @@ fn actuator(target: &TargetSpec) -> Box<dyn Actuator + Send> {
 }
 
 /// Passes, one after the other: at once when something desired changed, otherwise at the interval.
-async fn keep_target(handle: &ReplicaHandle, config: &RunConfig, witness: &Witness) -> Result<(), RunError> {
+async fn keep_target(
+    handle: &ReplicaHandle,
+    mut target: Box<dyn Actuator + Send>,
+    interval: Duration,
+    witness: &Witness,
+) -> Result<(), RunError> {
     let mut events = handle.subscribe();
-    let mut target = actuator(&config.target);
     loop {
         target = pass(handle, target, witness).await?;
         let changed = async {
@@ -145,7 +193,7 @@ async fn keep_target(handle: &ReplicaHandle, config: &RunConfig, witness: &Witne
                 }
             }
         };
-        let _ = timeout(config.interval, changed).await;
+        let _ = timeout(interval, changed).await;
     }
 }
 
@@ -163,25 +211,35 @@ async fn pass(
         }
     };
     let (pass, now) = pass;
-    let (saver, hook) = (handle.clone(), witness.clone());
-    let runtime = tokio::runtime::Handle::current();
-    let work = tokio::task::spawn_blocking(move || {
-        let save = |wider: &crate::actuator::Inventory| {
-            let wider = wider.clone();
-            let saved = runtime.block_on(saver.call(move |replica, now| agent::save_inventory(replica, now, &wider)));
-            saved.unwrap_or(Err(StoreError::ReadOnly))
-        };
-        let (result, inventory) = pass.run(target.as_mut(), now, &hook, save);
-        (target, pass, result, inventory)
+    let looked = handle.machine().blocking(move || {
+        let look = pass.look(target.as_mut(), now);
+        (target, pass, look)
     });
-    let (returned, pass, result, inventory) = work.await.map_err(std::io::Error::other)?;
+    let (mut target, mut pass, look) = looked.await?;
+    let (result, inventory) = match look {
+        Look::Done(result) => (result, None),
+        Look::ToDo { wider, seen } => {
+            let saved = match wider {
+                Some(wider) => handle.call(move |replica, now| agent::save_inventory(replica, now, &wider)).await?,
+                None => Ok(()),
+            };
+            let hook = witness.clone();
+            let worked = handle.machine().blocking(move || {
+                let done = pass.carry_out(target.as_mut(), &seen, saved, &hook);
+                (target, pass, done)
+            });
+            let done;
+            (target, pass, done) = worked.await?;
+            done
+        }
+    };
     log(&result);
     let committed =
         handle.call(move |replica, now| agent::commit(replica, now, &pass, &result, inventory.as_ref())).await?;
     if let Err(error) = committed {
         tracing::error!(%error, "what was done could not be written down; the next pass says it again");
     }
-    Ok(returned)
+    Ok(target)
 }
 
 fn log(result: &agent::PassResult) {
@@ -206,7 +264,7 @@ fn log(result: &agent::PassResult) {
 async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings, mut stop: watch::Receiver<bool>) {
     let mut dialer = Dialer::default();
     let mut rounds = Rounds::default();
-    let mut entropy = SystemEntropy::new();
+    let mut entropy = handle.machine().entropy();
     // The longest wait that a hub of this round asked for.
     let mut asked = None;
     loop {
@@ -217,6 +275,7 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
         let dialling = Settings { handshake_timeout: patience, ..settings };
         let mut events = handle.subscribe();
         let dialled = tokio::select! {
+            biased;
             dialled = dial_once(&handle, address, &dialling) => dialled,
             _ = stop.wait_for(|stop| *stop) => return,
         };
@@ -247,10 +306,11 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
             continue;
         }
         let now = handle.clock().now();
-        let again = dialer.handle_down(now, asked.take(), &mut entropy);
+        let again = dialer.handle_down(now, asked.take(), &mut *entropy);
         tracing::info!(hub = %address, reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
         record_link(&handle, false, end.reason, None).await;
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(handle.clock().deadline(again)) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -269,10 +329,10 @@ fn saw_live(events: &mut broadcast::Receiver<Event>) -> bool {
 }
 
 async fn dial_once(handle: &ReplicaHandle, address: &str, settings: &Settings) -> Result<Link, String> {
-    let addresses = resolve(address).await.map_err(|error| error.to_string())?;
+    let addresses = handle.machine().network().resolve(address).await.map_err(|error| error.to_string())?;
     let mut reason = format!("{address} has no address");
     for resolved in addresses {
-        match dial(resolved, handle.identity(), settings).await {
+        match dial(handle.machine(), resolved, handle.identity(), settings).await {
             Ok(link) => {
                 tracing::info!(address = %resolved, hub = %link.peer.id().short(), "link up");
                 record_link(handle, true, String::new(), Some(address.to_owned())).await;

@@ -16,7 +16,7 @@ use sync_core::identity::{Role, Token};
 use sync_core::replica::{Now, Replica, View, WriteError};
 use sync_core::state::desired::{DEFAULT_RELEASE, ReleaseState, from_state};
 use sync_core::store::{StoreError, TokenRow, Tx};
-use sync_core::transport::SystemEntropy;
+use sync_core::transport::Machine;
 
 use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminReply, CreatedToken, HubStatus, Labels, Past};
 
@@ -32,6 +32,8 @@ pub struct Context {
     pub data_folder: PathBuf,
     /// When the process started, by the replica's clock.
     pub started: sync_core::env::Instant,
+    /// Where random bytes come from.
+    pub machine: Machine,
 }
 
 /// Answers one command.
@@ -46,7 +48,7 @@ pub fn answer(
 ) -> Result<AdminReply, AdminError> {
     match command {
         AdminCommand::CreateToken { ttl_seconds, labels } => {
-            create_token(replica, now, ttl_seconds, labels).map(AdminReply::Token)
+            create_token(replica, now, context, ttl_seconds, labels).map(AdminReply::Token)
         }
         AdminCommand::ApplyLayer { name, objects, release } => {
             layers::apply(replica, now, &name, objects, release).map(AdminReply::LayerApplied)
@@ -61,16 +63,22 @@ pub fn answer(
         AdminCommand::ListNodes => nodes::list(replica, now).map(AdminReply::Nodes),
         AdminCommand::ShowNode { name } => nodes::show(replica, now, &name).map(AdminReply::Node),
         AdminCommand::Status => status(replica, now, context).map(AdminReply::Status),
-        AdminCommand::Fleet(command) => fleet::answer(replica, now, command).map(AdminReply::Fleet),
+        AdminCommand::Fleet(command) => fleet::answer(replica, now, context, command).map(AdminReply::Fleet),
         AdminCommand::Bundle(command) => {
             bundle::answer(replica, now, &context.data_folder, command).map(AdminReply::Bundle)
         }
     }
 }
 
-fn create_token(replica: &mut Replica, now: Now, ttl_seconds: u64, labels: Labels) -> Result<CreatedToken, AdminError> {
+fn create_token(
+    replica: &mut Replica,
+    now: Now,
+    context: &Context,
+    ttl_seconds: u64,
+    labels: Labels,
+) -> Result<CreatedToken, AdminError> {
     let (pin, hub) = (replica.identity().pin(), replica.identity().id());
-    let token = Token::create(&mut SystemEntropy::new(), pin, &hub);
+    let token = Token::create(&mut *context.machine.entropy(), pin, &hub);
     let row = TokenRow {
         id: token.id,
         secret_hash: token.secret_hash(),

@@ -1,6 +1,7 @@
 //! Enrolment: a token and a key become a certificate, a peer and a first assignment, or a hub of the roster, in one
 //! transaction.
 
+use sync_core::env::Entropy;
 use sync_core::id::{Name, NodeId};
 use sync_core::identity::certificate::Role;
 use sync_core::identity::{
@@ -10,16 +11,15 @@ use sync_core::limits::HUBS_MAX;
 use sync_core::replica::{Edit, Now, Replica, WriteError};
 use sync_core::state::roster::HubEntry;
 use sync_core::store::{Authority, Redemption, StoreError, TokenRow, chain_origin};
-use sync_core::transport::SystemEntropy;
 
 use crate::admin::{check_address, first_assignment};
 
 /// Answers a request whose signature was checked.
-pub(crate) fn enrol(replica: &mut Replica, now: Now, request: &JoinRequest) -> JoinReply {
+pub(crate) fn enrol(replica: &mut Replica, now: Now, entropy: &mut dyn Entropy, request: &JoinRequest) -> JoinReply {
     if !request.names_hub(&replica.identity().id()) {
         return refused(JoinRefusal::OtherHub, "");
     }
-    let result = replica.edit(now, |edit| redeem(edit, now, request));
+    let result = replica.edit(now, |edit| redeem(edit, now, entropy, request));
     result.unwrap_or_else(|error| match error {
         EnrolError::Refused(reply) => *reply,
         EnrolError::Write(error) => {
@@ -46,7 +46,12 @@ fn refused(reason: JoinRefusal, message: &str) -> JoinReply {
     JoinReply::Refused { reason, message: message.to_owned() }
 }
 
-fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinReply, EnrolError> {
+fn redeem(
+    edit: &mut Edit<'_>,
+    now: Now,
+    entropy: &mut dyn Entropy,
+    request: &JoinRequest,
+) -> Result<JoinReply, EnrolError> {
     let refuse = |reason, message: &str| Err(EnrolError::Refused(Box::new(refused(reason, message))));
     let node = request.key.node_id();
     // Without a clock no token can be known to be still good: refuse rather than guess. One that this node redeemed
@@ -72,7 +77,7 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
         return refuse(JoinRefusal::NoAuthority, "");
     }
     if let Some(address) = &request.as_hub {
-        return redeem_as_hub(edit, request, &token, address.as_deref());
+        return redeem_as_hub(edit, entropy, request, &token, address.as_deref());
     }
     let known = edit.tx().peer(node)?;
     let named = edit.tx().peer_by_name(request.name.as_str())?;
@@ -88,7 +93,7 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
         return refuse(JoinRefusal::BadRequest, &format!("this node is enrolled as `{name}`; join with that name"));
     }
     let is_new = name.is_none();
-    let chain = match issue(edit, request, Role::Node) {
+    let chain = match issue(edit, entropy, request, Role::Node) {
         Ok(chain) => chain,
         Err(message) => return refuse(JoinRefusal::BadRequest, &message),
     };
@@ -111,6 +116,7 @@ fn redeem(edit: &mut Edit<'_>, now: Now, request: &JoinRequest) -> Result<JoinRe
 /// Lets another hub in: its certificate, its line in the roster, and the authority when the token says so.
 fn redeem_as_hub(
     edit: &mut Edit<'_>,
+    entropy: &mut dyn Entropy,
     request: &JoinRequest,
     token: &TokenRow,
     address: Option<&str>,
@@ -130,7 +136,7 @@ fn redeem_as_hub(
     if !roster.hubs.contains_key(&hub) && roster.hubs.len() >= HUBS_MAX {
         return refuse(&format!("the fleet has {HUBS_MAX} hubs already"));
     }
-    let chain = match issue(edit, request, Role::Hub) {
+    let chain = match issue(edit, entropy, request, Role::Hub) {
         Ok(chain) => chain,
         Err(message) => return refuse(&message),
     };
@@ -158,11 +164,16 @@ fn keep_certificate(edit: &Edit<'_>, member: NodeId, chain: &CertificateChain) -
     chain.first().map_or(Ok(()), |certificate| edit.tx().set_certificate(member, certificate))
 }
 
-fn issue(edit: &Edit<'_>, request: &JoinRequest, role: Role) -> Result<CertificateChain, String> {
+fn issue(
+    edit: &Edit<'_>,
+    entropy: &mut dyn Entropy,
+    request: &JoinRequest,
+    role: Role,
+) -> Result<CertificateChain, String> {
     let authority = edit.tx().authority().map_err(|error| error.to_string())?;
     let authority = authority.ok_or("this hub does not hold the fleet's authority")?;
     let authority = open_authority(&authority)?;
-    authority.issue_chain(&mut SystemEntropy::new(), &request.key, role).map_err(|error| error.to_string())
+    authority.issue_chain(entropy, &request.key, role).map_err(|error| error.to_string())
 }
 
 /// The authority of its stored form.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sync_core::env::Entropy;
 use sync_core::id::{Name, NodeId};
 use sync_core::identity::certificate::Role;
 use sync_core::identity::{CertificateAuthority, SigningKey, Token, TokenError};
@@ -9,7 +10,7 @@ use sync_core::limits::HUB_ADDRESSES_MAX;
 use sync_core::replica::{Edit, InitError, Now, Replica, WriteError};
 use sync_core::state::roster::{HomeField, HubEntry};
 use sync_core::store::{Authority, OpenError, Store, StoreError};
-use sync_core::transport::{JoinError, ResolveError, Settings, SystemEntropy, join_as_hub, resolve};
+use sync_core::transport::{JoinError, Machine, ResolveError, Settings, join_as_hub};
 
 use crate::admin::{NAMED_PEERS, NamedPeer, check_address};
 
@@ -97,14 +98,20 @@ fn made(error: impl std::fmt::Display) -> FoundingError {
 /// # Errors
 /// [`FoundingError`]. The same command may be repeated; a key that was sent once is used again.
 pub async fn init(config: InitConfig) -> Result<Founded, FoundingError> {
-    let mut store = Store::open(&config.data_folder)?;
+    init_on(&Machine::system(), Store::open(&config.data_folder)?, config).await
+}
+
+/// [`init`] on a machine and a store of the caller's making.
+///
+/// # Errors
+/// As [`init`].
+pub async fn init_on(machine: &Machine, mut store: Store, config: InitConfig) -> Result<Founded, FoundingError> {
     if let Some(identity) = store.begin_read()?.identity()? {
         return Err(InitError::Taken(SigningKey::from_seed(identity.seed).node_id()).into());
     }
-    let mut entropy = SystemEntropy::new();
     match config.join {
-        None => found_fleet(&mut store, &mut entropy, config.name),
-        Some(join) => join_fleet(&mut store, &mut entropy, config.name, &join, &config.settings).await,
+        None => found_fleet(&mut store, &mut *machine.entropy(), config.name),
+        Some(join) => join_fleet(machine, &mut store, config.name, &join, &config.settings).await,
     }
 }
 
@@ -112,7 +119,7 @@ pub async fn init(config: InitConfig) -> Result<Founded, FoundingError> {
 /// between goes on from it.
 pub(crate) fn found_fleet(
     store: &mut Store,
-    entropy: &mut SystemEntropy,
+    entropy: &mut dyn Entropy,
     name: Option<Name>,
 ) -> Result<Founded, FoundingError> {
     let stored = store.begin_read()?.authority()?;
@@ -142,19 +149,20 @@ fn default_name(id: NodeId) -> Result<Name, FoundingError> {
 }
 
 async fn join_fleet(
+    machine: &Machine,
     store: &mut Store,
-    entropy: &mut SystemEntropy,
     name: Option<Name>,
     join: &JoinFleet,
     settings: &Settings,
 ) -> Result<Founded, FoundingError> {
     let token = Token::parse(&join.token)?;
     join.own_address.iter().try_for_each(|address| check_address(address)).map_err(FoundingError::Address)?;
-    let addresses = resolve(&join.hub_address).await?;
+    let addresses = machine.network().resolve(&join.hub_address).await?;
+    let mut entropy = machine.entropy();
     let tx = store.begin()?;
     let seed = match tx.local::<[u8; 32]>(JOINING)? {
         Some(seed) => seed,
-        None => *SigningKey::generate(entropy).seed(),
+        None => *SigningKey::generate(&mut *entropy).seed(),
     };
     tx.set_local(JOINING, &seed)?;
     tx.commit()?;
@@ -162,7 +170,7 @@ async fn join_fleet(
     let name = name.map_or_else(|| default_name(key.node_id()), Ok)?;
     let mut result = None;
     for address in addresses {
-        let joined = join_as_hub(address, &token, &name, join.own_address.clone(), &key, settings).await;
+        let joined = join_as_hub(machine, address, &token, &name, join.own_address.clone(), &key, settings).await;
         let go_on = matches!(joined, Err(JoinError::Dial(_)));
         result = Some(joined);
         if !go_on {
@@ -188,7 +196,7 @@ async fn join_fleet(
         tx.set_authority(&stored)?;
     }
     tx.commit()?;
-    Replica::init(store, &identity, entropy)?;
+    Replica::init(store, &identity, &mut *entropy)?;
     // The key lives in the identity now.
     let tx = store.begin()?;
     tx.remove_local(JOINING)?;

@@ -9,7 +9,7 @@ use sync_core::limits::GOODBYE_WAIT;
 use sync_core::replica::{Event, Now, Replica, roster};
 use sync_core::session::dialer::Dialer;
 use sync_core::store::StoreError;
-use sync_core::transport::{Link, LinkEnd, ReplicaHandle, Settings, SystemEntropy, dial, resolve};
+use sync_core::transport::{Link, LinkEnd, ReplicaHandle, Settings, dial};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -71,6 +71,7 @@ pub(crate) async fn keep_hub_links(handle: ReplicaHandle, settings: Settings, ow
             }
         };
         tokio::select! {
+            biased;
             _ = timeout(PEERS_LOOK_EVERY, changed) => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
@@ -107,7 +108,7 @@ fn targets(replica: &mut Replica) -> Result<BTreeMap<String, Target>, StoreError
 /// Keeps one link: dials unless the other side has, drives, waits, dials again, as long as there is such a target.
 async fn keep_one(handle: ReplicaHandle, settings: Settings, name: String, mut stop: Stop) {
     let mut dialer = Dialer::default();
-    let mut entropy = SystemEntropy::new();
+    let mut entropy = handle.machine().entropy();
     let own = handle.identity().id();
     loop {
         let Ok(Ok(mut found)) = handle.call(|replica, _| targets(replica)).await else { return };
@@ -126,6 +127,7 @@ async fn keep_one(handle: ReplicaHandle, settings: Settings, name: String, mut s
             dial_any(&handle, &target.addresses, &settings).await
         };
         let dialled = tokio::select! {
+            biased;
             dialled = wait => dialled,
             _ = stop.wait_for(|stop| *stop) => return,
         };
@@ -159,9 +161,10 @@ async fn keep_one(handle: ReplicaHandle, settings: Settings, name: String, mut s
             return;
         }
         let now = handle.clock().now();
-        let again = dialer.handle_down(now, end.retry_after, &mut entropy);
+        let again = dialer.handle_down(now, end.retry_after, &mut *entropy);
         tracing::info!(hub = %name, reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(handle.clock().deadline(again)) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -204,7 +207,7 @@ async fn remember(handle: &ReplicaHandle, target: &Target, id: NodeId) {
 async fn dial_any(handle: &ReplicaHandle, addresses: &[String], settings: &Settings) -> Result<Link, String> {
     let mut reason = "it has no address".to_owned();
     for address in addresses {
-        let resolved = match resolve(address).await {
+        let resolved = match handle.machine().network().resolve(address).await {
             Ok(resolved) => resolved,
             Err(error) => {
                 reason = error.to_string();
@@ -212,7 +215,7 @@ async fn dial_any(handle: &ReplicaHandle, addresses: &[String], settings: &Setti
             }
         };
         for address in resolved {
-            match dial(address, handle.identity(), settings).await {
+            match dial(handle.machine(), address, handle.identity(), settings).await {
                 Ok(link) => return Ok(link),
                 Err(error) => reason = error.to_string(),
             }

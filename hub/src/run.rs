@@ -1,5 +1,6 @@
 //! Runs a hub: opens the data folder, listens for nodes and for admin commands, and stops in order.
 
+use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,8 +13,7 @@ use sync_core::limits::GOODBYE_WAIT;
 use sync_core::replica::{Replica, ReplicaError};
 use sync_core::store::{OpenError, Store, StoreError};
 use sync_core::transport::{
-    Clock, CloseCode, Endpoint, Incoming, JoinConnection, ListenError, ReplicaHandle, RequestError, Settings, Stopped,
-    SystemEntropy,
+    CloseCode, Endpoint, Incoming, JoinConnection, ListenError, Machine, ReplicaHandle, RequestError, Settings, Stopped,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -77,31 +77,89 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`] says why the hub could not start or had to stop.
 pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeError> {
-    let replica = open(&config, witness.clone())?;
-    let mut endpoint = Endpoint::listen(config.listen, replica.identity(), config.settings)?;
-    let address = endpoint.local_addr()?;
+    let machine = Machine::system();
+    let replica = open(Store::open(&config.data_folder)?, &config, &machine, witness.clone())?;
+    let endpoint = Endpoint::listen(&machine, config.listen, replica.identity(), config.settings)?;
     let socket = bind_socket(&config.data_folder).await?;
-    let clock = Clock::start();
-    let context =
-        Context { listen: address.to_string(), data_folder: config.data_folder.clone(), started: clock.now() };
-    let (handle, thread) = ReplicaHandle::start(replica, clock, witness)?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let data = config.data_folder.clone();
+    let started = |address: SocketAddr| {
+        // Scripts wait for this line. When nobody can read it, nodes still can be served.
+        let _unread = writeln!(std::io::stdout(), "listening on {address}");
+        tracing::info!(%address, data = %data.display(), "serving");
+    };
+    let api = |handler, stopped| crate::api::serve(socket, handler, stopped);
+    serve_on(replica, endpoint, config, machine, witness, api, started, shutdown_signal()).await
+}
+
+/// Opens the replica of a hub's store; a new store becomes the first hub of a new fleet.
+///
+/// # Errors
+/// [`ServeError`]; an existing store is as it was.
+pub fn open(
+    mut store: Store,
+    config: &ServeConfig,
+    machine: &Machine,
+    witness: Witness,
+) -> Result<Replica, ServeError> {
+    let mut entropy = machine.entropy();
+    let identity = store.begin_read()?.identity()?;
+    match identity {
+        Some(identity) if identity.role != Role::Hub => {
+            return Err(ServeError::NotAHub(config.data_folder.clone()));
+        }
+        Some(_) => {}
+        None => {
+            found_fleet(&mut store, &mut *entropy, None)?;
+        }
+    }
+    Ok(Replica::open(store, &mut *entropy, witness)?)
+}
+
+/// When the admin API ends.
+pub type ApiStop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves until `stop` ends, on a replica, a socket and a machine of the caller's making: whoever embeds or simulates a hub.
+/// `api` makes the task that takes admin commands; it ends when the future that it is given does. `started` is told the
+/// address.
+///
+/// # Errors
+/// [`ServeError`] says why it could not start or had to stop.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the world that a process or a simulator brings")]
+pub async fn serve_on<A: Future<Output = std::io::Result<()>> + Send + 'static>(
+    replica: Replica,
+    mut endpoint: Endpoint,
+    config: ServeConfig,
+    machine: Machine,
+    witness: Witness,
+    api: impl FnOnce(AdminHandler, ApiStop) -> A,
+    started: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = std::io::Result<()>>,
+) -> Result<(), ServeError> {
+    let address = endpoint.local_addr()?;
+    let started_at = machine.clock().now();
+    let data_folder = config.data_folder.clone();
+    let context = Context { listen: address.to_string(), data_folder, started: started_at, machine: machine.clone() };
+    let (handle, thread) = ReplicaHandle::start(replica, machine, witness)?;
+    let (stop_all, stopped) = tokio::sync::watch::channel(false);
     let mut stopped_api = stopped.clone();
-    let mut admin = tokio::spawn(crate::api::serve(socket, handler(handle.clone(), context), async move {
-        let _ = stopped_api.wait_for(|stop| *stop).await;
-    }));
+    let mut admin = JoinSet::new();
+    admin.spawn(api(
+        handler(handle.clone(), context),
+        Box::pin(async move {
+            let _ = stopped_api.wait_for(|stop| *stop).await;
+        }),
+    ));
     let dialled = peers::dialled(config.settings);
-    let hubs = tokio::spawn(peers::keep_hub_links(handle.clone(), dialled, config.advertise, stopped.clone()));
-    // Scripts wait for this line. When nobody can read it, nodes still can be served.
-    let _unread = writeln!(std::io::stdout(), "listening on {address}");
-    tracing::info!(%address, data = %config.data_folder.display(), "serving");
+    let mut hubs = JoinSet::new();
+    hubs.spawn(peers::keep_hub_links(handle.clone(), dialled, config.advertise, stopped));
+    started(address);
     let mut tasks = JoinSet::new();
     let mut joins = 0;
-    let shutdown = shutdown_signal();
-    tokio::pin!(shutdown);
+    tokio::pin!(stop);
     let result = loop {
         tokio::select! {
-            signal = &mut shutdown => break signal.map_err(ServeError::from),
+            biased;
+            stop = &mut stop => break stop.map_err(ServeError::from),
             // Without it no node and no command can be served: whoever started the hub has to start it again.
             () = handle.stopped() => break Err(Stopped.into()),
             Some(done) = tasks.join_next() => joins -= usize::from(matches!(done, Ok(Task::Join))),
@@ -122,16 +180,16 @@ pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeErr
         }
     };
     tracing::info!("stopping");
-    let _ = stop.send(true);
+    let _ = stop_all.send(true);
     handle.stop().await;
     // Peers that are gone take no goodbye, and a reader that hangs takes no answer: neither keeps the hub from ending.
-    let _ = timeout(GOODBYE_WAIT, hubs).await;
+    let _ = timeout(GOODBYE_WAIT, hubs.join_next()).await;
     let _ = timeout(GOODBYE_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
     endpoint.close(CloseCode::SHUTTING_DOWN, "the hub stops");
-    let _ = timeout(GOODBYE_WAIT, async { tokio::join!(endpoint.drained(), &mut admin) }).await;
+    let _ = timeout(GOODBYE_WAIT, async { tokio::join!(endpoint.drained(), admin.join_next()) }).await;
     tasks.shutdown().await;
-    admin.abort();
-    let _ = thread.join();
+    admin.shutdown().await;
+    thread.ended().await;
     result
 }
 
@@ -154,7 +212,8 @@ async fn serve_join(handle: &ReplicaHandle, mut join: JoinConnection) -> Task {
     let reply = match join.request().await {
         Ok(request) => {
             let name = request.name.clone();
-            let reply = handle.call(move |replica, now| enrol(replica, now, &request)).await;
+            let mut entropy = handle.machine().entropy();
+            let reply = handle.call(move |replica, now| enrol(replica, now, &mut *entropy, &request)).await;
             let Ok(reply) = reply else { return Task::Join };
             match &reply {
                 JoinReply::Accepted { .. } => tracing::info!(%remote, node = %name, "enrolled"),
@@ -177,22 +236,6 @@ async fn serve_join(handle: &ReplicaHandle, mut join: JoinConnection) -> Task {
         tracing::debug!(%remote, %error, "the answer to a join request may not have arrived");
     }
     Task::Join
-}
-
-fn open(config: &ServeConfig, witness: Witness) -> Result<Replica, ServeError> {
-    let mut store = Store::open(&config.data_folder)?;
-    let mut entropy = SystemEntropy::new();
-    let identity = store.begin_read()?.identity()?;
-    match identity {
-        Some(identity) if identity.role != Role::Hub => {
-            return Err(ServeError::NotAHub(config.data_folder.clone()));
-        }
-        Some(_) => {}
-        None => {
-            found_fleet(&mut store, &mut entropy, None)?;
-        }
-    }
-    Ok(Replica::open(store, &mut entropy, witness)?)
 }
 
 fn handler(handle: ReplicaHandle, context: Context) -> AdminHandler {

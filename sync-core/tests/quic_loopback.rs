@@ -16,8 +16,8 @@ use sync_core::identity::{
 use sync_core::limits::FRAME_BYTES_MAX;
 use sync_core::transport::frame::FrameError;
 use sync_core::transport::{
-    CloseCode, DialError, Endpoint, Incoming, JoinConnection, JoinError, Link, LinkError, RequestError, Settings,
-    SystemEntropy, dial, join,
+    CloseCode, DialError, Endpoint, Incoming, JoinConnection, JoinError, Link, LinkError, Machine, RequestError,
+    Settings, SystemEntropy, dial, join,
 };
 
 /// Awaits with a bound, so that a fault shows as a failed test and not as one that hangs.
@@ -35,12 +35,18 @@ fn member(fleet: &CertificateAuthority, role: Role) -> Identity {
     fleet.identity(&mut entropy, key, role).unwrap()
 }
 
+/// One for all tests: its clock is not looked at.
+fn machine() -> &'static Machine {
+    static MACHINE: std::sync::OnceLock<Machine> = std::sync::OnceLock::new();
+    MACHINE.get_or_init(Machine::system)
+}
+
 fn listen(hub: &Identity) -> (Endpoint, SocketAddr) {
     listen_with(hub, Settings::default())
 }
 
 fn listen_with(hub: &Identity, settings: Settings) -> (Endpoint, SocketAddr) {
-    let endpoint = Endpoint::listen("127.0.0.1:0".parse().unwrap(), hub, settings).unwrap();
+    let endpoint = Endpoint::listen(machine(), "127.0.0.1:0".parse().unwrap(), hub, settings).unwrap();
     let address = endpoint.local_addr().unwrap();
     (endpoint, address)
 }
@@ -62,7 +68,7 @@ async fn accept_join(endpoint: &mut Endpoint) -> JoinConnection {
 /// Both ends of one link, after the node's first frame.
 async fn linked(endpoint: &mut Endpoint, address: SocketAddr, node: &Identity) -> (Link, Link) {
     let dialled = async {
-        let mut link = dial(address, node, &Settings::default()).await.unwrap();
+        let mut link = dial(machine(), address, node, &Settings::default()).await.unwrap();
         link.sender.send(b"hello".to_vec()).await.unwrap();
         link
     };
@@ -189,7 +195,7 @@ async fn a_hub_of_another_fleet_is_refused_by_its_pin() {
     let settings = Settings::default();
     tokio::select! {
         accepted = endpoint.accept() => panic!("accepted {accepted:?}"),
-        dialled = soon(dial(address, &node, &settings)) => {
+        dialled = soon(dial(machine(), address, &node, &settings)) => {
             let error = dialled.unwrap_err();
             let DialError::NotOurHub { refusal, .. } = &error else { panic!("{error}") };
             assert_eq!(*refusal, PeerRefusal::OtherFleet { pinned: ours.pin(), found: theirs.pin() });
@@ -216,7 +222,7 @@ async fn a_node_cannot_pose_as_a_hub() {
     let address = endpoint.local_addr().unwrap();
     let answering = async { endpoint.accept().await.unwrap().await.map(|_| ()) };
     let settings = Settings::default();
-    let (dialled, _) = soon(async { tokio::join!(dial(address, &node, &settings), answering) }).await;
+    let (dialled, _) = soon(async { tokio::join!(dial(machine(), address, &node, &settings), answering) }).await;
     let error = dialled.unwrap_err();
     let expected = PeerRefusal::NotAHub { node: posing.id() };
     assert!(matches!(&error, DialError::NotOurHub { refusal, .. } if *refusal == expected), "{error}");
@@ -313,7 +319,7 @@ async fn a_hub_that_is_not_there_is_reported() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let node = member(&fleet(), Role::Node);
     let settings = Settings { handshake_timeout: Duration::from_millis(100), ..Settings::default() };
-    let error = soon(dial(silent.local_addr().unwrap(), &node, &settings)).await.unwrap_err();
+    let error = soon(dial(machine(), silent.local_addr().unwrap(), &node, &settings)).await.unwrap_err();
     assert!(matches!(error, DialError::NoAnswer { .. }), "{error}");
 }
 
@@ -337,7 +343,7 @@ async fn a_node_joins_and_then_links() {
     };
     let settings = Settings::default();
     let (joined, answered) =
-        soon(async { tokio::join!(join(address, &token, &name, &key, &settings), answering) }).await;
+        soon(async { tokio::join!(join(machine(), address, &token, &name, &key, &settings), answering) }).await;
     answered.unwrap();
     let node = Identity::from_pem(&joined.unwrap().to_pem()).unwrap();
     assert_eq!((node.id(), node.role(), node.pin()), (key.node_id(), Role::Node, fleet.pin()));
@@ -359,7 +365,7 @@ async fn answered_with(fleet: &CertificateAuthority, reply: JoinReply) -> JoinEr
     };
     let settings = Settings::default();
     let (joined, answered) =
-        soon(async { tokio::join!(join(address, &token, &name, &key, &settings), answering) }).await;
+        soon(async { tokio::join!(join(machine(), address, &token, &name, &key, &settings), answering) }).await;
     answered.unwrap();
     joined.unwrap_err()
 }
@@ -394,8 +400,8 @@ async fn the_secret_stays_home_when_the_fleet_or_the_hub_is_another() {
     let other_fleet = Token::create(&mut entropy, theirs.pin(), &hub.id());
     let other_hub = Token::create(&mut entropy, ours.pin(), &NodeId([9; 32]));
     let attempts = async {
-        let first = join(address, &other_fleet, &name, &key, &settings).await.unwrap_err();
-        let second = join(address, &other_hub, &name, &key, &settings).await.unwrap_err();
+        let first = join(machine(), address, &other_fleet, &name, &key, &settings).await.unwrap_err();
+        let second = join(machine(), address, &other_hub, &name, &key, &settings).await.unwrap_err();
         (first, second)
     };
     tokio::select! {

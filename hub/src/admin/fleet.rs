@@ -9,9 +9,8 @@ use sync_core::replica::{Edit, Now, Replica, read, roster};
 use sync_core::state::desired::{AssignmentState, from_state, to_state};
 use sync_core::state::roster::{Home, HomeField, RosterState, home_name};
 use sync_core::store::{PeerRow, TokenRow, Tx};
-use sync_core::transport::SystemEntropy;
 
-use super::{Failure, age, conflicts, layers, shape};
+use super::{Context, Failure, age, conflicts, layers, shape};
 use crate::limits::TOKEN_TTL_SECONDS_MAX;
 use crate::service::fleet::{
     ChangedNodes, FleetCommand, FleetReply, HomeEntry, HomeList, HubList, HubSummary, HubTokenRequest, MoveHomeRequest,
@@ -34,9 +33,14 @@ pub(crate) struct NamedPeer {
     pub(crate) id: Option<NodeId>,
 }
 
-pub(super) fn answer(replica: &mut Replica, now: Now, command: FleetCommand) -> Result<FleetReply, AdminError> {
+pub(super) fn answer(
+    replica: &mut Replica,
+    now: Now,
+    context: &Context,
+    command: FleetCommand,
+) -> Result<FleetReply, AdminError> {
     match command {
-        FleetCommand::CreateHubToken(request) => create_token(replica, now, &request).map(FleetReply::Token),
+        FleetCommand::CreateHubToken(request) => create_token(replica, now, context, &request).map(FleetReply::Token),
         FleetCommand::RevokeNode(request) => revoke_node(replica, now, &request.name).map(FleetReply::Nodes),
         FleetCommand::ConfirmNodes(request) => confirm(replica, now, request.name.as_ref()).map(FleetReply::Nodes),
         FleetCommand::RenameNode(request) => rename(replica, now, &request).map(FleetReply::Nodes),
@@ -78,13 +82,18 @@ fn conflict(message: impl Into<String>, hint: &str) -> Failure {
     AdminError::new(AdminErrorKind::Conflict, message, hint).into()
 }
 
-fn create_token(replica: &mut Replica, now: Now, request: &HubTokenRequest) -> Result<CreatedToken, AdminError> {
+fn create_token(
+    replica: &mut Replica,
+    now: Now,
+    context: &Context,
+    request: &HubTokenRequest,
+) -> Result<CreatedToken, AdminError> {
     if !(1..=TOKEN_TTL_SECONDS_MAX).contains(&request.ttl_seconds) {
         let message = format!("a token lives 1 to {TOKEN_TTL_SECONDS_MAX} seconds, not {}", request.ttl_seconds);
         return Err(AdminError::new(AdminErrorKind::Invalid, message, ""));
     }
     let (pin, hub) = (replica.identity().pin(), replica.identity().id());
-    let token = Token::create(&mut SystemEntropy::new(), pin, &hub);
+    let token = Token::create(&mut *context.machine.entropy(), pin, &hub);
     let row = TokenRow {
         id: token.id,
         secret_hash: token.secret_hash(),

@@ -43,7 +43,8 @@ fn name(text: &str) -> Name {
 }
 
 fn ask(hub: &mut Replica, command: AdminCommand) -> Result<AdminReply, AdminError> {
-    let context = Context { listen: String::new(), data_folder: PathBuf::new(), started: Instant(0) };
+    let context =
+        Context { listen: String::new(), data_folder: PathBuf::new(), started: Instant(0), machine: Machine::system() };
     answer(hub, NOW, &context, command)
 }
 
@@ -81,7 +82,7 @@ fn token(hub: &mut Replica, ttl_seconds: u64, of: &[(&str, &str)]) -> Token {
 }
 
 fn join(hub: &mut Replica, token: &Token, node: &str, seed: u8, now: Now) -> Result<(), JoinRefusal> {
-    match enrol(hub, now, &JoinRequest::new(token, name(node), &SigningKey::from_seed([seed; 32]))) {
+    match enrol(hub, now, &mut Counter(100), &JoinRequest::new(token, name(node), &SigningKey::from_seed([seed; 32]))) {
         JoinReply::Accepted { .. } => Ok(()),
         JoinReply::Refused { reason, .. } => Err(reason),
     }
@@ -220,7 +221,7 @@ fn hub_token(hub: &mut Replica, with_authority: bool) -> Token {
 
 fn join_hub(hub: &mut Replica, token: &Token, called: &str, seed: u8) -> JoinReply {
     let key = SigningKey::from_seed([seed; 32]);
-    enrol(hub, NOW, &JoinRequest::new_hub(token, name(called), Some(format!("{called}:7440")), &key))
+    enrol(hub, NOW, &mut Counter(100), &JoinRequest::new_hub(token, name(called), Some(format!("{called}:7440")), &key))
 }
 
 fn reason(reply: JoinReply) -> JoinRefusal {

@@ -100,13 +100,16 @@ async fn a_node_joins_once_whatever_got_lost() -> Outcome {
     let (key, name) =
         (sync_core::identity::SigningKey::generate(&mut SystemEntropy::new()), sync_core::id::Name::new("b")?);
     let token = Token::parse(&site.commands.token("fleet=one").await?)?;
+    let machine = sync_core::transport::Machine::system();
     let settings = sync_core::transport::Settings::default();
-    sync_core::transport::join(site.address, &token, &name, &key, &settings).await?;
-    let again = sync_core::transport::join(site.address, &token, &name, &key, &settings).await?;
+    sync_core::transport::join(&machine, site.address, &token, &name, &key, &settings).await?;
+    let again = sync_core::transport::join(&machine, site.address, &token, &name, &key, &settings).await?;
     assert_eq!(again.id(), key.node_id());
     let other = sync_core::id::Name::new("c")?;
-    let error =
-        sync_core::transport::join(site.address, &token, &other, &key, &settings).await.unwrap_err().to_string();
+    let error = sync_core::transport::join(&machine, site.address, &token, &other, &key, &settings)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("enrolled as `b`"), "{error}");
     let names: Vec<String> = site.commands.nodes().await?.into_iter().map(|row| row.name).collect();
     assert_eq!(names, ["a", "b"]);

@@ -9,7 +9,7 @@ use simulator::process::until;
 use simulator::random::Random;
 use sync_core::id::Name;
 use sync_core::identity::{SigningKey, Token};
-use sync_core::transport::{Settings, SystemEntropy, dial, join};
+use sync_core::transport::{Machine, Settings, dial, join};
 
 use crate::site::{Outcome, SOON, Site};
 
@@ -59,12 +59,13 @@ async fn garbage_of_a_member_is_kept_aside_and_ends_its_link_only() -> Outcome {
     site.hub(&["assign", "--layers", "web", "--selector", "fleet=one"]).await?.done();
     let _edge = site.edge("a").await?;
     let token = Token::parse(&site.commands.token("fleet=two").await?)?;
-    let key = SigningKey::generate(&mut SystemEntropy::new());
+    let machine = Machine::system();
+    let key = SigningKey::generate(&mut *machine.entropy());
     let settings = Settings::default();
-    let identity = join(site.address, &token, &Name::new("faulty")?, &key, &settings).await?;
+    let identity = join(&machine, site.address, &token, &Name::new("faulty")?, &key, &settings).await?;
     let mut random = Random::new(8);
     for _ in 0..20 {
-        let mut link = dial(site.address, &identity, &settings).await?;
+        let mut link = dial(&machine, site.address, &identity, &settings).await?;
         let _ = link.sender.send(garbage(&mut random)).await;
         // The hub says why and ends the link.
         let ended = tokio::time::timeout(SOON, async { while let Ok(Some(_)) = link.receiver.recv().await {} }).await;

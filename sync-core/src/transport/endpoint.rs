@@ -1,7 +1,7 @@
 //! Where links come from: a hub's socket that accepts them, and the dialer's side.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite};
@@ -16,6 +16,7 @@ use crate::identity::{CaPin, Identity, PeerRefusal, VerifiedPeer};
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKES_BEFORE_RETRY, HANDSHAKES_MAX};
 use crate::transport::enrol::JoinConnection;
 use crate::transport::link::{CloseCode, Link, LinkControl, LinkError};
+use crate::transport::machine::Machine;
 use crate::transport::settings::Settings;
 
 /// A hub's socket. Whoever owns it calls [`accept`](Self::accept) again and again.
@@ -63,18 +64,15 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ListenError`] when the address or the identity cannot be used.
-    pub fn listen(address: SocketAddr, identity: &Identity, settings: Settings) -> Result<Self, ListenError> {
+    pub fn listen(
+        machine: &Machine,
+        address: SocketAddr,
+        identity: &Identity,
+        settings: Settings,
+    ) -> Result<Self, ListenError> {
         let config = settings.server(tls::server_config(identity)?)?;
-        let quinn = quinn::Endpoint::server(config, address).map_err(|source| ListenError::Bind { address, source })?;
-        Ok(Self { quinn, handshakes: JoinSet::new(), pin: identity.pin(), settings })
-    }
-
-    /// Listens on a socket that the caller made, a simulated one for example.
-    ///
-    /// # Errors
-    /// [`ListenError`] when the identity cannot be used.
-    pub fn listen_on(quinn: quinn::Endpoint, identity: &Identity, settings: Settings) -> Result<Self, ListenError> {
-        quinn.set_server_config(Some(settings.server(tls::server_config(identity)?)?));
+        let quinn = machine.network().listener(address).map_err(|source| ListenError::Bind { address, source })?;
+        quinn.set_server_config(Some(config));
         Ok(Self { quinn, handshakes: JoinSet::new(), pin: identity.pin(), settings })
     }
 
@@ -97,6 +95,7 @@ impl Endpoint {
     pub async fn accept(&mut self) -> Option<Incoming> {
         loop {
             tokio::select! {
+                biased;
                 Some(done) = self.handshakes.join_next() => {
                     if let Ok(Some(incoming)) = done {
                         return Some(incoming);
@@ -193,11 +192,16 @@ enum HandshakeFailure {
 ///
 /// # Errors
 /// [`DialError`] when no hub of this fleet answers.
-pub async fn dial(address: SocketAddr, identity: &Identity, settings: &Settings) -> Result<Link, DialError> {
-    dial_on(&client_socket(address)?, address, identity, settings).await
+pub async fn dial(
+    machine: &Machine,
+    address: SocketAddr,
+    identity: &Identity,
+    settings: &Settings,
+) -> Result<Link, DialError> {
+    dial_on(&client_socket(machine, address)?, address, identity, settings).await
 }
 
-/// Dials from a socket that the caller made: one for many links, or a simulated one.
+/// Dials from a socket that the caller made: one for many links.
 ///
 /// # Errors
 /// As [`dial`].
@@ -254,12 +258,8 @@ pub enum DialError {
 }
 
 /// A socket to dial `address` from.
-pub(super) fn client_socket(address: SocketAddr) -> Result<quinn::Endpoint, DialError> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    quinn::Endpoint::client(any).map_err(DialError::Socket)
+pub(super) fn client_socket(machine: &Machine, address: SocketAddr) -> Result<quinn::Endpoint, DialError> {
+    machine.network().dialer(address).map_err(DialError::Socket)
 }
 
 /// A connection to `address` and who was found there: a hub of the pinned fleet.

@@ -13,6 +13,7 @@ use crate::identity::{
 use crate::limits::JOIN_MESSAGE_BYTES_MAX;
 use crate::transport::endpoint::{DialError, client_socket, connect};
 use crate::transport::link::{CloseCode, FrameReceiver, FrameSender, LinkControl, LinkError};
+use crate::transport::machine::Machine;
 use crate::transport::settings::Settings;
 
 /// Asks the hub at `address` to let the holder of `key` in as `name`, and checks what it issues.
@@ -23,13 +24,14 @@ use crate::transport::settings::Settings;
 /// # Errors
 /// [`JoinError`]; the fleet's hub, the token's hub and the reply are checked in that order.
 pub async fn join(
+    machine: &Machine,
     address: SocketAddr,
     token: &Token,
     name: &Name,
     key: &SigningKey,
     settings: &Settings,
 ) -> Result<Identity, JoinError> {
-    join_on(&client_socket(address)?, address, token, name, key, settings).await
+    join_on(&client_socket(machine, address)?, address, token, name, key, settings).await
 }
 
 /// [`join`] from a socket that the caller made.
@@ -54,6 +56,7 @@ pub async fn join_on(
 /// # Errors
 /// As [`join`].
 pub async fn join_as_hub(
+    machine: &Machine,
     address: SocketAddr,
     token: &Token,
     name: &Name,
@@ -62,7 +65,7 @@ pub async fn join_as_hub(
     settings: &Settings,
 ) -> Result<(Identity, Option<HandedAuthority>), JoinError> {
     let request = JoinRequest::new_hub(token, name.clone(), own_address, key);
-    ask(&client_socket(address)?, address, token, &request, key, settings).await
+    ask(&client_socket(machine, address)?, address, token, &request, key, settings).await
 }
 
 async fn ask(

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::Clock;
 use super::link::{CloseCode, FrameSender, Link, LinkControl, LinkError};
+use super::machine::{Machine, Threads};
 use crate::env::{CrashPoint, Witness};
 use crate::id::LinkId;
 use crate::identity::{Identity, VerifiedPeer};
@@ -67,7 +69,7 @@ pub struct ReplicaHandle {
     jobs: mpsc::Sender<Job>,
     events: broadcast::Sender<Event>,
     next_link: Arc<AtomicU64>,
-    clock: Clock,
+    machine: Machine,
     identity: Arc<Identity>,
     witness: Witness,
 }
@@ -83,19 +85,26 @@ impl ReplicaHandle {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub fn start(
-        replica: Replica,
-        clock: Clock,
-        witness: Witness,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub fn start(replica: Replica, machine: Machine, witness: Witness) -> std::io::Result<(Self, ReplicaThread)> {
         let (jobs, queue) = mpsc::channel(JOBS_WAITING_MAX);
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let identity = replica.shared_identity();
+        let clock = machine.clock().clone();
         let owner = Owner { replica, links: BTreeMap::new(), events: events.clone(), clock };
-        let runtime = tokio::runtime::Handle::current();
-        let thread =
-            std::thread::Builder::new().name("replica".to_owned()).spawn(move || runtime.block_on(owner.run(queue)))?;
-        Ok((Self { jobs, events, next_link: Arc::new(AtomicU64::new(1)), clock, identity, witness }, thread))
+        let mut task = JoinSet::new();
+        let thread = match machine.threads() {
+            Threads::System => {
+                let runtime = tokio::runtime::Handle::current();
+                let thread = std::thread::Builder::new().name("replica".to_owned());
+                Some(thread.spawn(move || runtime.block_on(owner.run(queue)))?)
+            }
+            Threads::Single => {
+                task.spawn(owner.run(queue));
+                None
+            }
+        };
+        let handle = Self { jobs, events, next_link: Arc::new(AtomicU64::new(1)), machine, identity, witness };
+        Ok((handle, ReplicaThread { thread, task }))
     }
 
     /// Runs `work` on the replica and gives back what it returns. What it wrote is on its way to the links by then.
@@ -127,7 +136,13 @@ impl ReplicaHandle {
     /// The clock that the replica lives by.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        self.machine.clock()
+    }
+
+    /// The machine that it lives on.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// Tells every peer, closes the database and ends the thread. Links end when their peers took the goodbye: whoever
@@ -186,6 +201,23 @@ impl ReplicaHandle {
         };
         control.close(CloseCode::DONE, "");
         end
+    }
+}
+
+/// What a replica runs on. Dropped on a machine of a single thread it ends the replica where it stands.
+#[derive(Debug)]
+pub struct ReplicaThread {
+    thread: Option<std::thread::JoinHandle<()>>,
+    task: JoinSet<()>,
+}
+
+impl ReplicaThread {
+    /// Waits until the replica has ended and its database is closed.
+    pub async fn ended(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        while self.task.join_next().await.is_some() {}
     }
 }
 
@@ -268,13 +300,14 @@ impl Owner {
         loop {
             let timeout = self.replica.poll_timeout().map(|at| self.clock.deadline(at));
             let job = tokio::select! {
-                job = queue.recv() => job,
+                biased;
                 () = sleep_until(timeout) => {
                     let now = self.now();
                     let result = self.replica.handle_timeout(now);
                     self.finish(result);
                     continue;
                 }
+                job = queue.recv() => job,
             };
             let Some(job) = job else { break };
             if matches!(job, Job::Stop) {
