@@ -21,6 +21,7 @@
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod disk;
 pub mod embedded;
 pub mod live;
 pub mod process;

@@ -69,13 +69,34 @@ impl Store {
         restrict_to_owner(folder);
         let lock = lock(folder)?;
         let path = folder.join(DATABASE_FILE);
-        if path.exists() {
+        Self::open_file(&path, path.exists(), Some(lock), |flags| Connection::open_with_flags(&path, flags))
+    }
+
+    /// Opens the database `path` on a file system that SQLite knows by the name `vfs` (`sqlite3_vfs_register`), as
+    /// [`Store::open`] does. Nothing else is touched: no folder, and no lock but those that SQLite takes there, so whoever
+    /// registered it sees to it that one process holds the database. For simulated disks.
+    ///
+    /// # Errors
+    /// [`OpenError`]; an existing database is as it was.
+    pub fn open_on(vfs: &str, path: &str) -> Result<Self, OpenError> {
+        let connect = |flags| Connection::open_with_flags_and_vfs(path, flags, vfs);
+        let is_there = connect(OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok();
+        Self::open_file(Path::new(path), is_there, None, connect)
+    }
+
+    fn open_file(
+        path: &Path,
+        is_there: bool,
+        lock: Option<File>,
+        connect: impl Fn(OpenFlags) -> rusqlite::Result<Connection>,
+    ) -> Result<Self, OpenError> {
+        if is_there {
             // The settings below write to the file, so whose it is has to be known before.
-            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-            migrations::check_before_writing(&connection.map_err(StoreError::from)?, &path)?;
+            let connection = connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
+            migrations::check_before_writing(&connection.map_err(StoreError::from)?, path)?;
         }
-        let connection = Connection::open(&path).map_err(StoreError::from)?;
-        Self::prepare(connection, Some(lock), &path)
+        let connection = connect(OpenFlags::default()).map_err(StoreError::from)?;
+        Self::prepare(connection, lock, path)
     }
 
     /// A database in memory, for tests and examples. It dies with the value.
