@@ -257,6 +257,12 @@ pub trait Actuator {
     /// # Errors
     /// [`ApplyError`]: any of the steps since the last flush may be undone by a loss of power.
     fn flush(&mut self) -> Result<(), ApplyError>;
+
+    /// What the target says of objects that it holds, by key, for people: part of the report. A key that is missing has
+    /// nothing to say.
+    fn remarks(&mut self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 }
 
 /// Why the target could not be observed. The site's to mend; nothing was changed.
@@ -266,6 +272,9 @@ pub enum ObserveError {
     /// The folder of a directory target.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A target of the embedding program's.
+    #[error("{0}")]
+    Target(String),
 }
 
 /// Why a step was not taken. The object at its place is as it was; the next pass tries again.
@@ -275,6 +284,14 @@ pub enum ApplyError {
     /// The folder of a directory target, or one file in it.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A target of the embedding program's.
+    #[error("{reason}")]
+    Target {
+        /// Why.
+        reason: String,
+        /// No other step can succeed either.
+        stops: bool,
+    },
 }
 
 impl ApplyError {
@@ -283,6 +300,7 @@ impl ApplyError {
     pub fn stops_the_pass(&self) -> bool {
         match self {
             Self::Directory(error) => error.is_about_the_folder(),
+            Self::Target { stops, .. } => *stops,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct PassResult {
     pub leaving: usize,
     /// Places that look like ours and that nothing names.
     pub foreign: Vec<String>,
+    /// What the target says of objects, by key.
+    pub remarks: BTreeMap<String, String>,
 }
 
 /// Reads what a pass needs.
@@ -78,7 +80,9 @@ impl Pass {
             Err(error) => return Look::Done(PassResult::failed(&error)),
         };
         match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
-            Ok(plan) if plan.is_idle() => Look::Done(PassResult { is_complete: true, ..PassResult::of(&plan) }),
+            Ok(plan) if plan.is_idle() => {
+                Look::Done(PassResult { is_complete: true, remarks: actuator.remarks(), ..PassResult::of(&plan) })
+            }
             Ok(plan) => Look::ToDo { wider: plan.wider().cloned(), seen },
             Err(error) => Look::Done(PassResult::failed(&error)),
         }
@@ -104,6 +108,7 @@ impl Pass {
         };
         let outcome = recorded.apply(actuator, witness);
         result.take(&outcome);
+        result.remarks = actuator.remarks();
         (result, Some(outcome.inventory))
     }
 }
@@ -228,7 +233,8 @@ fn condition(
     let error = result.failed.get(&object.key).or(result.target_error.as_ref());
     match error {
         None if result.is_complete => {
-            ObjectCondition { applied: Some(object.hash.to_string()), message: String::new() }
+            let message = result.remarks.get(&object.key).cloned().unwrap_or_default();
+            ObjectCondition { applied: Some(object.hash.to_string()), message }
         }
         // Not known to be there in this form: what was said of it last stands, with the error.
         _ => {

@@ -27,3 +27,4 @@ pub mod live;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod target;
