@@ -82,7 +82,7 @@ pub async fn serve(config: ServeConfig, witness: Witness) -> Result<(), ServeErr
     let endpoint = Endpoint::listen(&machine, config.listen, replica.identity(), config.settings)?;
     let socket = bind_socket(&config.data_folder).await?;
     let data = config.data_folder.clone();
-    let started = |address: SocketAddr| {
+    let started = |address: SocketAddr, _: &ReplicaHandle| {
         // Scripts wait for this line. When nobody can read it, nodes still can be served.
         let _unread = writeln!(std::io::stdout(), "listening on {address}");
         tracing::info!(%address, data = %data.display(), "serving");
@@ -120,7 +120,7 @@ pub type ApiStop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves until `stop` ends, on a replica, a socket and a machine of the caller's making: whoever embeds or simulates a hub.
 /// `api` makes the task that takes admin commands; it ends when the future that it is given does. `started` is told the
-/// address.
+/// address and the way to the replica.
 ///
 /// # Errors
 /// [`ServeError`] says why it could not start or had to stop.
@@ -132,7 +132,7 @@ pub async fn serve_on<A: Future<Output = std::io::Result<()>> + Send + 'static>(
     machine: Machine,
     witness: Witness,
     api: impl FnOnce(AdminHandler, ApiStop) -> A,
-    started: impl FnOnce(SocketAddr),
+    started: impl FnOnce(SocketAddr, &ReplicaHandle),
     stop: impl Future<Output = std::io::Result<()>>,
 ) -> Result<(), ServeError> {
     let address = endpoint.local_addr()?;
@@ -152,7 +152,7 @@ pub async fn serve_on<A: Future<Output = std::io::Result<()>> + Send + 'static>(
     let dialled = peers::dialled(config.settings);
     let mut hubs = JoinSet::new();
     hubs.spawn(peers::keep_hub_links(handle.clone(), dialled, config.advertise, stopped));
-    started(address);
+    started(address, &handle);
     let mut tasks = JoinSet::new();
     let mut joins = 0;
     tokio::pin!(stop);

@@ -28,4 +28,5 @@ pub mod net;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod stack;
 pub mod target;

@@ -1,0 +1,10 @@
+//! Depth 2: the real stack in virtual time. The hub's and the agent's own loops, quinn, rustls, SQLite and Automerge run on
+//! one thread, on a paused clock, a simulated network and simulated disks.
+//!
+//! A [`site::Site`] is one machine with what outlives a crash: its disk, its clock, its target.
+
+pub mod site;
+pub mod wall;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The real stack in virtual time: that it works at all, and that the same seed gives the same run.
+
+use std::time::Duration;
+
+use hub::service::{AdminCommand, AdminReply, AssignTarget, KeyedObject};
+use serde_json::json;
+use sync_core::id::Name;
+use sync_core::transport::Settings;
+
+use super::site::{Role, Site, SiteConfig};
+use super::wall::WallClock;
+use crate::disk::{CrashPolicy, Geometry};
+use crate::net::line::Shape;
+use crate::net::{Internet, MemberId};
+use crate::random::Random;
+
+const START: u64 = 1_780_000_000;
+
+fn site(internet: &Internet, name: &str, role: Role, number: u32, seed: u64) -> Site {
+    let config = SiteConfig {
+        name: Name::new(name).unwrap(),
+        role,
+        member: MemberId(number),
+        seed: seed.wrapping_mul(1000) + u64::from(number),
+        geometry: Geometry::default(),
+        wall: WallClock::new(START as i64 * 1000, 0),
+        settings: Settings::default(),
+        interval: Duration::from_secs(60),
+    };
+    Site::new(config, internet.clone())
+}
+
+async fn layer(hub: &Site, replicas: u32) {
+    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"replicas": replicas}});
+    let objects = vec![KeyedObject { key: "apps/Deployment/shop/web".to_owned(), object }];
+    let name = Name::new("base").unwrap();
+    hub.ask(AdminCommand::ApplyLayer { name, objects, release: true }).await.unwrap().unwrap();
+}
+
+fn replicas(node: &Site) -> Option<u64> {
+    node.target().objects().get("apps/Deployment/shop/web")?["spec"]["replicas"].as_u64()
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..3600 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("an hour has passed and not: {what}");
+}
+
+/// Two nodes through a day with cuts, a crash, a loss of power and edits. What went over the lines, exactly.
+fn day(seed: u64) -> Vec<(u64, u64, u64)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let internet = Internet::new(START);
+        tokio::spawn(internet.clone().carry());
+        let mut hub = site(&internet, "hub", Role::Hub, 0, seed);
+        let mut nodes: Vec<Site> = (1..3).map(|n| site(&internet, &format!("node-{n}"), Role::Node, n, seed)).collect();
+        let shape = Shape { latency: Duration::from_millis(40), loss: 10_000, ..Shape::default() };
+        for node in &nodes {
+            internet.add_line(node.member(), hub.member(), shape.clone(), seed);
+        }
+        hub.found(None).await.unwrap();
+        hub.start().await.unwrap();
+        layer(&hub, 1).await;
+        for node in &mut nodes {
+            let labels = [("site".to_owned(), "any".to_owned())].into();
+            let token = hub.ask(AdminCommand::CreateToken { ttl_seconds: 3600, labels }).await.unwrap().unwrap();
+            let AdminReply::Token(token) = token else { panic!("no token") };
+            node.join(token.token, hub.address()).await.unwrap();
+            node.start().await.unwrap();
+        }
+        let layers = vec![Name::new("base").unwrap()];
+        let target = AssignTarget::Selector([("site".to_owned(), "any".to_owned())].into());
+        hub.ask(AdminCommand::Assign { layers, target }).await.unwrap().unwrap();
+        until("both applied the first release", || nodes.iter().all(|node| replicas(node) == Some(1))).await;
+        let mut random = Random::new(seed);
+        for hour in 2..24 {
+            let cut = hour % 3 == 0;
+            internet.with_line(MemberId(1), MemberId(0), |line| line.set_open(!cut, !cut));
+            if hour == 7 {
+                nodes[1].crash(CrashPolicy::Kept, &mut random).await;
+                nodes[1].start().await.unwrap();
+            }
+            if hour == 11 {
+                hub.crash(CrashPolicy::Scattered { kept: 40, garbled: 20 }, &mut random).await;
+                tokio::time::sleep(Duration::from_secs(600)).await;
+                hub.start().await.unwrap();
+            }
+            layer(&hub, hour).await;
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        }
+        internet.with_line(MemberId(1), MemberId(0), |line| line.set_open(true, true));
+        until("both applied the last release", || nodes.iter().all(|node| replicas(node) == Some(23))).await;
+        let counted = |node: &Site| {
+            let ways = internet.counted(node.member(), MemberId(0));
+            (ways[0].bytes, ways[1].bytes, ways[0].datagrams)
+        };
+        let counted = nodes.iter().map(counted).collect();
+        for node in &mut nodes {
+            node.stop().await;
+        }
+        hub.stop().await;
+        counted
+    })
+}
+
+#[test]
+fn a_fleet_lives_through_a_day_and_the_same_seed_gives_the_same_day_to_the_byte() {
+    let first = day(7);
+    assert_eq!(first, day(7));
+    assert_ne!(first, day(8));
+}
