@@ -23,6 +23,8 @@ pub mod cli;
 pub mod commands;
 pub mod embedded;
 pub mod live;
+pub mod plan;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod scenario;
