@@ -162,6 +162,10 @@ pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// a run of one long key grows from a few bytes; a change as large as allowed, with a key for every operation, fits.
 pub const CHANGE_KEY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of the map keys in one batch of symbols, each counted as often as it is named: so often it is compared when the column
+/// is written. Four changes with as much as a change may have; a sender with more sends its chunks as they are.
+pub const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
+
 /// Predecessors in one change: two for each operation, as when every field of a document in conflict is overwritten.
 pub const CHANGE_PREDECESSORS_MAX: u64 = 2 * CHANGE_OPERATIONS_MAX;
 

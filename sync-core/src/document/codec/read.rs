@@ -12,12 +12,9 @@ use super::{Known, UnpackError, flags};
 use crate::document::history::ActorBytes;
 use crate::id::ChangeHash;
 use crate::limits::{
-    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_KEY_BYTES_MAX, CHANGE_OPERATIONS_MAX, CHANGE_PREDECESSORS_MAX,
-    DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, KEY_BYTES_MAX,
+    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_OPERATIONS_MAX, CHANGE_PREDECESSORS_MAX, DELTA_BYTES_MAX,
+    DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, KEY_BYTES_MAX, NAMED_KEY_BYTES_MAX,
 };
-
-/// Bytes of keys in a batch, repeats written out. A sender with more of them sends its chunks as they are.
-const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
 
 /// A change that was rebuilt.
 #[derive(Debug, Clone, Copy)]
