@@ -37,6 +37,17 @@ pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Changes in one delta.
 pub const DELTA_CHANGES_MAX: usize = 16_384;
 
+/// Predecessors in one delta, over all its changes: as many for each operation as in one change. A run of them takes a few
+/// bytes, and each is looked up.
+pub const DELTA_PREDECESSORS_MAX: u64 = 2 * DELTA_OPERATIONS_MAX;
+
+/// Dependencies in one delta, over all its changes. Each joins a clock; a line of changes has one each, and hubs that write
+/// beside each other a few now and then.
+pub const DELTA_DEPENDENCIES_MAX: u64 = 4 * DELTA_CHANGES_MAX as u64;
+
+/// Actors that one delta names, over all its changes; of these that begin in it: as many as one change may name.
+pub const DELTA_ACTORS_MAX: u64 = CHANGE_ACTORS_MAX as u64;
+
 /// Operations in one delta, over all its changes: a scanned operation takes about a hundred bytes while it is checked.
 pub const DELTA_OPERATIONS_MAX: u64 = 1 << 20;
 
@@ -168,6 +179,17 @@ pub const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
 
 /// Predecessors in one change: two for each operation, as when every field of a document in conflict is overwritten.
 pub const CHANGE_PREDECESSORS_MAX: u64 = 2 * CHANGE_OPERATIONS_MAX;
+
+/// Bytes that any batch of symbols may take while it is unpacked: what it unpacks to, the rows of a change, what operations are
+/// foretold from, and the changes. A report of thousands of fields fits, and a few hundred bytes cannot ask for more.
+pub const UNPACKED_BYTES_MIN: usize = 2 * 1024 * 1024;
+
+/// Bytes more that a batch may take for each of its own. Histories as this project writes them take up to a hundred; a batch
+/// above this is sent as it is.
+pub const UNPACKED_RATIO_MAX: usize = 256;
+
+/// Bytes that no batch of symbols may take more of: three times the changes of one delta.
+pub const UNPACKED_BYTES_MAX: usize = 3 * DELTA_BYTES_MAX;
 
 /// Bytes of a change's message, which people read.
 pub const CHANGE_MESSAGE_BYTES_MAX: usize = 1024;
@@ -325,6 +347,7 @@ pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
 pub const ROOTS_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
+const _: () = assert!(UNPACKED_BYTES_MIN < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);

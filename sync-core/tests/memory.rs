@@ -1,10 +1,13 @@
-//! Memory, counted by the allocator: what Automerge alone takes of crafted input, and that a hub takes little and keeps none.
+//! Memory, counted by the allocator: what Automerge alone takes of crafted input, that a hub takes little and keeps none, and
+//! that a batch is unpacked within its bounds.
 //!
 //! Counted is what Rust code allocates. SQLite's memory is bounded by its cache (`PRAGMA cache_size`) and zstd's by the window
 //! that `document::batch` lets it have.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "crafted/batches.rs"]
+mod batches;
 #[path = "crafted/changes.rs"]
 mod changes;
 #[path = "fleet/door.rs"]
@@ -21,8 +24,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use automerge::transaction::Transactable;
 use automerge::{AutoCommit, Bundle, Change, ROOT};
 use peak_alloc::PeakAlloc;
+use sync_core::document::codec::unpack;
+use sync_core::document::{Codec, History};
 use sync_core::id::ChangeHash;
-use sync_core::limits::DELTA_BYTES_MAX;
+use sync_core::limits::{DELTA_BYTES_MAX, UNPACKED_BYTES_MAX, UNPACKED_BYTES_MIN, UNPACKED_RATIO_MAX};
 use sync_core::wire::Message;
 
 use changes::{actor, changes_of, edited};
@@ -143,4 +148,24 @@ fn what_a_refused_push_takes_is_bounded_and_given_back() {
             assert!(kept < KEPT_MAX, "{what}: {kept} bytes were kept");
         }
     });
+}
+
+/// What a batch of symbols may take while it is unpacked, by its bytes. What grows is for a moment there twice.
+fn unpacking_max(bytes: usize) -> usize {
+    (2 * UNPACKED_BYTES_MIN + 2 * UNPACKED_RATIO_MAX * bytes).min(UNPACKED_BYTES_MAX + DELTA_BYTES_MAX)
+}
+
+#[test]
+fn a_batch_of_symbols_takes_memory_by_its_bytes_and_not_by_what_it_claims() {
+    let _alone = alone();
+    let all = DELTA_BYTES_MAX as u64;
+    for (symbols, noise) in [(all, 0), (all / 8, 0), (all / 64, 0), (all, 200_000), (all / 4, 200_000), (all, all / 2)] {
+        for (what, batch) in batches::greedy(batches::Size { symbols, noise }) {
+            let (peak, _, unpacked) = measured(|| unpack(Codec::Runs, &batch, &History::default()));
+            let end = unpacked.map(|chunks| chunks.len());
+            println!("{what}: {} bytes of {symbols} take {} KiB, {end:?}", batch.len(), peak / 1024);
+            assert!(peak < unpacking_max(batch.len()), "{what}: {} bytes took {peak}", batch.len());
+            assert!(noise > 0 || peak < DELTA_BYTES_MAX / 2, "{what}: {} bytes took {peak}", batch.len());
+        }
+    }
 }
