@@ -302,6 +302,27 @@ fn a_part_whose_beginning_is_not_held_ends_the_link() {
 }
 
 #[test]
+fn a_part_that_claims_more_than_its_first_announced_ends_the_link() {
+    let (mut door, key, document) = open_with_small();
+    let size = PART_BYTES_MIN as u64;
+    let claim = door.signed(&key, vec![ChangeHash([7; 32])]);
+    for total in [2 * size - 1, 2 * size + 1, TRANSFER_BYTES_MAX] {
+        assert!(door.part(&key, part_of(1, 0, 2 * size), vec![7; PART_BYTES_MIN]).is_empty());
+        let further = vec![7; (total - size).min(size) as usize];
+        let answers = if total > 2 * size {
+            door.part(&key, part_of(1, size, total), further)
+        } else {
+            door.last_part(&key, part_of(1, size, total), further, claim.clone())
+        };
+        assert!(matches!(&answers[..], [Message::Close(close)] if close.code == CloseCode::Protocol), "{answers:?}");
+        assert_eq!(staged(&mut door), 0, "what was announced wrongly is not kept");
+        door.dial();
+        door.greet();
+    }
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
 fn parts_that_do_not_make_up_their_transfer_are_refused() {
     let (mut door, key, document) = open_with_small();
     let size = PART_BYTES_MIN as u64;

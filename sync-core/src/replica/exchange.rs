@@ -139,6 +139,12 @@ impl Replica {
             link.session.close(CloseCode::Busy, GAP);
             return Ok(());
         }
+        if taken.contradicts
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.session.close(CloseCode::Protocol, CONTRADICTION);
+            return Ok(());
+        }
         if starts_over {
             self.diverged(id)?;
         }
@@ -185,7 +191,7 @@ impl Replica {
         };
         match reach {
             // Nothing was done.
-            _ if taken.gap => {}
+            _ if taken.gap || taken.contradicts => {}
             Reach::Always(through) => tx.set_cursor(&mut row, Some(through))?,
             Reach::IfTaken(through) if taken.refused.is_none() => tx.set_cursor(&mut row, Some(through))?,
             Reach::IfTaken(_) | Reach::Stay => {}
@@ -281,5 +287,7 @@ pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Resu
 }
 
 const GAP: &str = "a part came whose beginning is not held; it may have had to make room, dial again";
+
+const CONTRADICTION: &str = "a part claims another size of its transfer than the first";
 
 const DISK_FAILED: &str = "the disk failed; nothing of the last step was kept";

@@ -217,7 +217,7 @@ impl Replica {
             let reach = through.and_then(|through| track.reach(through)).map_or(Reach::Stay, Reach::IfTaken);
             let Some((taken, grown)) = self.take_push(now, exporter, entry, reach)? else { break };
             // Parts that do not follow each other are nobody's transfer.
-            if taken.gap {
+            if taken.gap || taken.contradicts {
                 return Err(ImportError::Unexpected);
             }
             track.taken(taken.refused.is_some(), through);
