@@ -262,6 +262,10 @@ pub const JOBS_WAITING_MAX: usize = 64;
 /// peer does not read.
 pub const LINK_FRAMES_WAITING_MAX: usize = 1024;
 
+/// Bytes of pushes that wait for one link: a whole window, and one push that goes over it. A peer that grants more and does not
+/// read loses the link.
+pub const LINK_BYTES_WAITING_MAX: u64 = 2 * 1024 * 1024;
+
 /// Events that a slow subscriber can be behind.
 pub const EVENTS_KEPT: usize = 1024;
 
@@ -351,6 +355,7 @@ const _: () = assert!(UNPACKED_BYTES_MIN < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
+const _: () = assert!(WINDOW_BYTES_MAX + FRAME_BYTES_MAX as u64 <= LINK_BYTES_WAITING_MAX);
 const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);
 const _: () = assert!(WINDOW_BYTES_MAX / PUSH_BYTES_MIN <= WINDOW_STEPS_MAX as u64);
 const _: () = assert!(LINK_BYTES_MIN >= 2 * PUSH_ROOM_MIN && CREDIT_STEP_BYTES <= PUSH_ROOM_MIN);

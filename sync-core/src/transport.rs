@@ -10,6 +10,7 @@ pub mod enrol;
 pub mod entropy;
 pub mod frame;
 pub mod link;
+mod outbox;
 pub mod resolve;
 pub mod settings;
 pub mod thread;
