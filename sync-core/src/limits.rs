@@ -37,19 +37,19 @@ pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Changes in one delta.
 pub const DELTA_CHANGES_MAX: usize = 16_384;
 
-/// Predecessors in one delta, over all its changes: as many for each operation as in one change. A run of them takes a few
-/// bytes, and each is looked up.
-pub const DELTA_PREDECESSORS_MAX: u64 = 2 * DELTA_OPERATIONS_MAX;
-
 /// Dependencies in one delta, over all its changes. Each joins a clock; a line of changes has one each, and hubs that write
 /// beside each other a few now and then.
-pub const DELTA_DEPENDENCIES_MAX: u64 = 4 * DELTA_CHANGES_MAX as u64;
+pub const DELTA_DEPENDENCIES_MAX: u64 = 65_536;
 
 /// Actors that one delta names, over all its changes; of these that begin in it: as many as one change may name.
-pub const DELTA_ACTORS_MAX: u64 = CHANGE_ACTORS_MAX as u64;
+pub const DELTA_ACTORS_MAX: u64 = 4096;
 
 /// Operations in one delta, over all its changes: a scanned operation takes about a hundred bytes while it is checked.
 pub const DELTA_OPERATIONS_MAX: u64 = 1 << 20;
+
+/// Predecessors in one delta, over all its changes: as many for each operation as in one change. A run of them takes a few
+/// bytes, and each is looked up.
+pub const DELTA_PREDECESSORS_MAX: u64 = 2 * DELTA_OPERATIONS_MAX;
 
 /// Bytes of a document's, node's, token's or layer's name. Names become file names and Kubernetes labels (RFC 1123: 63).
 pub const NAME_BYTES_MAX: usize = 63;
@@ -329,6 +329,23 @@ pub const GENERATION_ACTORS_MAX: u64 = 64;
 /// beside them, a document then takes less than 8 times its state on disk.
 pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 
+/// Operations after the genesis from which on a new generation begins: as many as the largest change has. Without it runs of
+/// equal operations, which take next to no bytes, would pile up.
+pub const GENERATION_LOG_OPERATIONS_MAX: u64 = CHANGE_OPERATIONS_MAX;
+
+/// Operations of one generation of a document, over all deltas that brought them. All are read for each delta that comes,
+/// some two hundred bytes each. An honest author cuts below [`GENERATION_LOG_OPERATIONS_MAX`] after the genesis, so genesis, log
+/// and one more change stay below three quarters of this.
+pub const GENERATION_OPERATIONS_MAX: u64 = 4 * CHANGE_OPERATIONS_MAX;
+
+/// Bytes of the changes of one generation: they are in memory whenever the document is loaded. An honest author's genesis, its
+/// log ([`GENERATION_LOG_RATIO_MAX`] times that) and one more change take a third.
+pub const GENERATION_BYTES_MAX: u64 = STAGING_BYTES_MAX;
+
+/// Entries in the clocks of all changes of one generation, which are in memory while a delta is admitted: 24 bytes for each
+/// actor below each change. [`GENERATION_CHANGES_MAX`] changes by [`GENERATION_ACTORS_MAX`] actors have a sixteenth.
+pub const GENERATION_CLOCKS_MAX: u64 = 1 << 20;
+
 /// Bytes of changes below which no generation ends: a record and its frontier cost some 300 bytes on each link.
 pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
 
@@ -356,12 +373,18 @@ const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX a
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
 const _: () = assert!(WINDOW_BYTES_MAX + FRAME_BYTES_MAX as u64 <= LINK_BYTES_WAITING_MAX);
+const _: () = assert!(CHANGE_ACTORS_MAX as u64 <= DELTA_ACTORS_MAX);
 const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);
 const _: () = assert!(WINDOW_BYTES_MAX / PUSH_BYTES_MIN <= WINDOW_STEPS_MAX as u64);
 const _: () = assert!(LINK_BYTES_MIN >= 2 * PUSH_ROOM_MIN && CREDIT_STEP_BYTES <= PUSH_ROOM_MIN);
 const _: () = assert!(PUSH_ROOM_MIN > (PART_BYTES_MIN + FRONTIER_HEADS_MAX * 32 + CERTIFICATE_BYTES_MAX) as u64);
 const _: () = assert!(TRANSFER_BYTES_MAX < STAGING_BYTES_MAX && STAGING_BYTES_MAX < STAGING_TOTAL_BYTES_MAX);
 const _: () = assert!(2 * CHANGE_ACTORS_MAX * 24 < ROOTS_BYTES_MAX);
+const _: () = assert!(
+    2 * CHANGE_OPERATIONS_MAX + GENERATION_LOG_OPERATIONS_MAX < GENERATION_OPERATIONS_MAX
+        && (2 + GENERATION_LOG_RATIO_MAX) * (CHANGE_BYTES_MAX as u64) < GENERATION_BYTES_MAX
+        && GENERATION_CHANGES_MAX * GENERATION_ACTORS_MAX < GENERATION_CLOCKS_MAX
+);
 const _: () = assert!(
     PART_BYTES_MAX + ROOTS_BYTES_MAX + (CERTIFICATES_CARRIED_MAX + 2) * CERTIFICATE_BYTES_MAX < FRAME_BYTES_MAX
 );

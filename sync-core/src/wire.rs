@@ -205,7 +205,7 @@ impl From<&Refusal> for Reason {
             Refusal::Forked { .. } => Self::Forked,
             Refusal::NotBelow => Self::NotBelow,
             Refusal::Poison { .. } => Self::Poison,
-            Refusal::TooManyOperations => Self::TooLarge,
+            Refusal::TooMany { .. } | Refusal::GenerationFull { .. } => Self::TooLarge,
             Refusal::Generation { .. } | Refusal::Root { .. } | Refusal::GenesisMissing { .. } => Self::Generation,
             Refusal::Revoked { .. } => Self::Revoked,
             Refusal::Certificate { .. } => Self::Certificate,

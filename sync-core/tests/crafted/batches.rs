@@ -3,7 +3,7 @@
 //! Include it from an integration test with `#[path = "crafted/batches.rs"] mod batches;`.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use sync_core::limits::{CHANGE_OPERATIONS_MAX, DELTA_BYTES_MAX};
+use sync_core::limits::CHANGE_OPERATIONS_MAX;
 
 /// Flags of a change: its dependencies are listed, its operations counted, its message given.
 const DEPENDENCIES: u8 = 2;
@@ -105,9 +105,8 @@ pub(crate) fn greedy(size: Size) -> Vec<(&'static str, Vec<u8>)> {
         let row = Row::default().number(1).number(bytes / each).bytes(&[1; 17]);
         row.repeat(bytes / each - 20, what).packed()
     };
-    let dependencies = (1..7_000).fold(Row::batch(7_000).first_change(0), |row, _| {
-        row.bytes(&[DEPENDENCIES, 64]).repeat(64, &[2])
-    });
+    let dependencies =
+        (1..7_000).fold(Row::batch(7_000).first_change(0), |row, _| row.bytes(&[DEPENDENCIES, 64]).repeat(64, &[2]));
     let message = Row::batch(1).bytes(&[DEPENDENCIES | COUNT | MESSAGE, 1, 0, 1]).number(bytes).repeat(bytes, b"m");
     vec![
         ("maps in maps", operations(size, &[KEY | KIND, 0, 0, MAKE_MAP])),
