@@ -360,6 +360,13 @@ pub const GENERATION_RECORDS_MAX: usize = 64;
 /// Bytes of a feed in a file: some minutes' work of a slow disk at most. What does not fit goes into the next file.
 pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Frames of a bundle, the hello among them: each may cost a transaction, so on a slow disk this is five minutes' work. A
+/// hub's feed of more documents goes into several files.
+pub const BUNDLE_FRAMES_MAX: u64 = 65_536;
+
+/// Frames of a bundle that are taken before links are served again: less than a tenth of a second on a slow disk.
+pub const BUNDLE_STEP_FRAMES_MAX: usize = 16;
+
 /// Refused entries of a bundle that are listed one by one; the others are counted, and all are in quarantine.
 pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
 
