@@ -111,6 +111,14 @@ pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 /// may wait for a link.
 pub const WINDOW_STEPS_MAX: usize = 512;
 
+/// Refusals of one peer's entries that are kept to be told again. No more can be unheard: so many steps may wait for an
+/// acknowledgement, and each refusal goes before one.
+pub const UNTOLD_REFUSALS_MAX: usize = WINDOW_STEPS_MAX;
+
+/// Sessions in which a refusal is told again while the document does not come in a form that is taken. Each may cost the peer
+/// the whole document, in vain if it will never be taken.
+pub const UNTOLD_TELLS_MAX: u32 = 8;
+
 /// Bytes of pushes under way over all links, in each direction: what is granted together, and what waits in memory to be
 /// sent. Links to nodes share it, so that a hub with thousands of slow links does not hold gigabytes.
 pub const LINKS_BYTES_MAX: u64 = 256 * 1024 * 1024;

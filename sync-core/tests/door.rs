@@ -20,10 +20,10 @@ use sync_core::id::{ChangeHash, TransferId};
 use sync_core::identity::{Role, Signature};
 use sync_core::limits::{
     DELTA_BYTES_MAX, DELTA_CHANGES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, STAGED_TRANSFERS_MAX, STAGING_BYTES_MAX,
-    TRANSFER_BYTES_MAX,
+    TRANSFER_BYTES_MAX, UNTOLD_TELLS_MAX,
 };
 use sync_core::part::{Part, transfer_id};
-use sync_core::wire::{CloseCode, Message, Position, Reason};
+use sync_core::wire::{CloseCode, Hello, Message, Position, Reason};
 
 use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
 use pushed::{crafted, next, small};
@@ -342,6 +342,39 @@ fn parts_that_do_not_make_up_their_transfer_are_refused() {
         door.last_part(&key, part(size), tail.to_vec(), claim)
     });
     goes_on(&mut door, &key, document);
+}
+
+/// What the hub says after the hellos of another link.
+fn told_again(door: &mut Door) -> usize {
+    let cursor = door.place();
+    door.dial();
+    let hello = Hello { head: cursor, ..door.hello() };
+    let answers = door.say(&Message::Hello(hello));
+    answers
+        .iter()
+        .filter(|answer| matches!(answer, Message::Refuse(refuse) if refuse.reason == Reason::Disconnected))
+        .count()
+}
+
+#[test]
+fn a_refusal_is_told_in_later_sessions_until_the_document_is_taken_or_it_was_told_often_enough() {
+    let (mut door, key, document) = open_with_small();
+    let orphan = next(&document, |change| change.deps = vec![automerge::ChangeHash([7; 32])]);
+    let refuse = |door: &mut Door| {
+        let frontier = door.signed(&key, vec![hash_of(&orphan)]);
+        is_refused(door, "an orphan", Reason::Disconnected, |door| {
+            door.push(&key, 0, pack(&[orphan.clone()]), frontier)
+        });
+    };
+    refuse(&mut door);
+    refuse(&mut door);
+    for session in 0..UNTOLD_TELLS_MAX + 2 {
+        assert_eq!(told_again(&mut door), usize::from(session < UNTOLD_TELLS_MAX), "{session}");
+    }
+    refuse(&mut door);
+    assert_eq!(told_again(&mut door), 1);
+    goes_on(&mut door, &key, document);
+    assert_eq!(told_again(&mut door), 0);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::service::{AdminError, AdminErrorKind};
 ///
 /// # Errors
 /// [`AdminError`].
-pub async fn import(handle: &ReplicaHandle, bundle: BundleFile) -> Result<BundleReply, AdminError> {
+pub(crate) async fn import(handle: &ReplicaHandle, bundle: BundleFile) -> Result<BundleReply, AdminError> {
     let gone = |reason: String| AdminError::new(AdminErrorKind::Internal, reason, "see the hub's log");
     let checking = handle.clone();
     let check = move || CheckedBundle::check(checking.identity(), bundle.into_source());

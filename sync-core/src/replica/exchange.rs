@@ -8,7 +8,7 @@ use super::write::Author;
 use super::{Event, Now, Output, Replica, framed_length, scope};
 use crate::document::DocumentKind;
 use crate::env::CrashPoint;
-use crate::id::{LinkId, NodeId};
+use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
 use crate::limits::STAGED_TRANSFERS_MAX;
 use crate::position::Position;
@@ -110,10 +110,7 @@ impl Replica {
         };
         link.known.forget(document.row);
         tx.feed_refused(&row, document.row)?;
-        // What was taken of a revoked author before is taken once the roster that says so has come.
-        let may_pass_later =
-            matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked | Reason::Generation);
-        let again = may_pass_later && link.sent_again.insert(document.row);
+        let again = refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
             tx.extend_feed(&mut row, &scope)?;
@@ -182,6 +179,7 @@ impl Replica {
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
+        let document = entry.as_ref().and_then(whole_of);
         let taken = match entry {
             Some(PushEntry::Delta(frame)) => {
                 super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
@@ -189,6 +187,14 @@ impl Replica {
             Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => Taken::default(),
         };
+        match (&taken.refused, document) {
+            (Some(refuse), Some(document)) if refuse.reason.may_pass_later() => {
+                let refusal = Message::Refuse(refuse.clone()).encode(self.identity.id());
+                tx.note_untold(&row, document, &refusal)?;
+            }
+            (None, Some(document)) if !taken.gap && !taken.contradicts => tx.forget_untold(&row, document)?,
+            _ => {}
+        }
         match reach {
             // Nothing was done.
             _ if taken.gap || taken.contradicts => {}
@@ -255,6 +261,14 @@ impl Replica {
             self.carry_out(now, id)?;
         }
         Ok(())
+    }
+}
+
+/// The document of a push that is not only a part of a delta.
+fn whole_of(entry: &PushEntry) -> Option<DocumentId> {
+    match entry {
+        PushEntry::Delta(frame) => frame.frontier.as_ref().map(|_| frame.key.id()),
+        PushEntry::Leave(key) => Some(key.id()),
     }
 }
 
