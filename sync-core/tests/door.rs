@@ -363,7 +363,7 @@ fn a_refusal_is_told_in_later_sessions_until_the_document_is_taken_or_it_was_tol
     let refuse = |door: &mut Door| {
         let frontier = door.signed(&key, vec![hash_of(&orphan)]);
         is_refused(door, "an orphan", Reason::Disconnected, |door| {
-            door.push(&key, 0, pack(&[orphan.clone()]), frontier)
+            door.push(&key, 0, pack(std::slice::from_ref(&orphan)), frontier)
         });
     };
     refuse(&mut door);
