@@ -8,6 +8,7 @@ use sync_core::wire::{Message, Reason};
 use crate::Seed;
 use crate::changes::chunk;
 use crate::door::{Door, changes_of, hash_of, heads_of, pack};
+use crate::heavy;
 use crate::pushed;
 use crate::scanner::body_of;
 
@@ -109,5 +110,10 @@ pub fn seeds() -> Vec<Seed> {
     document.delete(ROOT, "image").unwrap();
     document.commit();
     seeds.push(("honest-several".to_owned(), input(&changes_of(&mut document)[known..], &held.0)));
+    let mut line = heavy::Line::of(&door, &pushed::small(&door).0, 5);
+    let first = line.next_counter();
+    line.beside(1_000);
+    (0..3).for_each(|_| line.instead_of(first, 1_000));
+    seeds.push(("heavy".to_owned(), input(&line.chunks, &held.0)));
     seeds
 }

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use sync_core::limits::FRAME_BYTES_MAX;
 use sync_core::replica::bundle::ImportError;
 use sync_core::transport::frame::{FrameDecoder, prefixed};
-use sync_core::wire::Message;
 use sync_core::wire::bundle::{BundleReadError, BundleReader};
+use sync_core::wire::{Message, Push};
 
 use crate::Seed;
 use crate::bundled::frames_of;
@@ -99,5 +99,8 @@ pub fn seeds() -> Vec<Seed> {
         let stream: Vec<u8> = pushes.into_iter().flat_map(prefixed).collect();
         seeds.push((name, [&[FRAMES], &stream[..]].concat()));
     }
+    let bare = Push { entry: None, through: Some(door.place()), more: true };
+    let bare = prefixed(Message::Push(bare).encode(door.node.id())).repeat(100);
+    seeds.push(("bare".to_owned(), [&[FRAMES], &bare[..]].concat()));
     seeds
 }

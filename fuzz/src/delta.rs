@@ -6,6 +6,7 @@ use sync_core::document::{Clock, Codec, History};
 use sync_core::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
 
 use crate::Seed;
+use crate::batches;
 use crate::door::{Door, changes_of};
 use crate::pushed;
 
@@ -70,7 +71,7 @@ pub fn run(bytes: &[u8]) {
     });
 }
 
-/// Batches of an honest document, packed and plain.
+/// Batches of an honest document, packed and plain, and such that ask for much.
 pub fn seeds() -> Vec<Seed> {
     let receiver = Receiver::new();
     let with = |kind: u8, bytes: &[u8]| [&[kind][..], bytes].concat();
@@ -89,6 +90,11 @@ pub fn seeds() -> Vec<Seed> {
                 _ => continue,
             };
             seeds.push((format!("{name}-plain-{number}"), with(2 * number + 1, &plain)));
+        }
+    }
+    for symbols in [1 << 12, DELTA_BYTES_MAX as u64] {
+        for (name, packed) in batches::greedy(batches::Size { symbols, noise: 0 }) {
+            seeds.push((format!("greedy-{name}-{symbols}"), with(2, &packed)));
         }
     }
     seeds

@@ -14,12 +14,16 @@ pub mod scanner;
 pub mod session;
 pub mod store;
 
+#[path = "../../sync-core/tests/crafted/batches.rs"]
+mod batches;
 #[path = "../../sync-core/tests/fleet/bundled.rs"]
 mod bundled;
 #[path = "../../sync-core/tests/crafted/changes.rs"]
 mod changes;
 #[path = "../../sync-core/tests/fleet/door.rs"]
 mod door;
+#[path = "../../sync-core/tests/crafted/heavy.rs"]
+mod heavy;
 #[path = "../../sync-core/tests/crafted/pushed.rs"]
 mod pushed;
 #[path = "../../sync-core/tests/fleet/world.rs"]

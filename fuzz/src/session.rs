@@ -5,7 +5,7 @@ use automerge::transaction::Transactable;
 use sync_core::document::generation::{ENCODER, Root};
 use sync_core::document::genesis::genesis_after_cut;
 use sync_core::document::{ActorBytes, Clock, Codec, FrontierDigest, Heads, UnverifiedFrontier};
-use sync_core::limits::{FRAME_BYTES_MAX, PART_BYTES_MIN};
+use sync_core::limits::{FRAME_BYTES_MAX, PART_BYTES_MIN, WINDOW_BYTES_MAX};
 use sync_core::part::{Part, transfer_id};
 use sync_core::transport::frame::{FrameDecoder, prefixed};
 use sync_core::wire::{Close, CloseCode, DeltaFrame, Message, Push, PushEntry, Reconcile, Summary, Want, Wanted};
@@ -101,6 +101,19 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         say(Message::Reconcile(Reconcile { message: vec![0x61, 0, 0, 1, 1, 2, 3], answer: true })),
     ];
     all.push(("reconcile".to_owned(), [hello.clone()].into_iter().chain(reconcile).collect()));
+    let another_total = {
+        let mut parts = self::parts(&door);
+        let Ok(Message::Push(mut push)) = Message::decode(&parts[1], door.node.id()) else { unreachable!() };
+        if let Some(PushEntry::Delta(DeltaFrame { part: Some(part), frontier, .. })) = &mut push.entry {
+            (part.total, *frontier) = (part.total + 1, None);
+        }
+        (push.through, push.more) = (None, true);
+        parts[1] = say(Message::Push(push));
+        parts
+    };
+    all.push(("another-total".to_owned(), [vec![hello.clone()], another_total].concat()));
+    let credit = say(Message::Credit(WINDOW_BYTES_MAX));
+    all.push(("credit".to_owned(), [vec![hello.clone()], vec![credit; 8]].concat()));
     for (what, bytes, _) in pushed::crafted(&door, &document).into_iter().filter(|(_, bytes, _)| bytes.len() < 1000) {
         let bad = delta(pack(&[bytes.clone()]), vec![hash_of(&bytes)]);
         all.push((what.to_owned(), vec![hello.clone(), honest.clone(), bad]));

@@ -21,6 +21,7 @@ use sync_core::transport::Machine;
 use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminReply, CreatedToken, HubStatus, Labels, Past};
 
 pub(crate) use assign::first_assignment;
+pub(crate) use bundle::import as import_bundle;
 pub(crate) use fleet::{NAMED_PEERS, NamedPeer, check_address};
 
 /// What answers need to know of the process.

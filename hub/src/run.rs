@@ -24,7 +24,8 @@ use crate::enrol::enrol;
 use crate::founding::{FoundingError, found_fleet};
 use crate::limits::JOINS_AT_ONCE_MAX;
 use crate::peers;
-use crate::service::{AdminError, AdminErrorKind, AdminHandler};
+use crate::service::bundle::BundleCommand;
+use crate::service::{AdminCommand, AdminError, AdminErrorKind, AdminHandler, AdminReply};
 
 /// What a hub is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +243,9 @@ fn handler(handle: ReplicaHandle, context: Context) -> AdminHandler {
     Arc::new(move |command| {
         let (handle, context) = (handle.clone(), context.clone());
         Box::pin(async move {
+            if let AdminCommand::Bundle(BundleCommand::Import(bundle)) = command {
+                return admin::import_bundle(&handle, bundle).await.map(AdminReply::Bundle);
+            }
             let answer = handle.call(move |replica, now| admin::answer(replica, now, &context, command)).await;
             answer.unwrap_or_else(|stopped| {
                 Err(AdminError::new(AdminErrorKind::Internal, stopped.to_string(), "see the hub's log"))

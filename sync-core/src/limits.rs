@@ -37,8 +37,19 @@ pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Changes in one delta.
 pub const DELTA_CHANGES_MAX: usize = 16_384;
 
+/// Dependencies in one delta, over all its changes. Each joins a clock; a line of changes has one each, and hubs that write
+/// beside each other a few now and then.
+pub const DELTA_DEPENDENCIES_MAX: u64 = 65_536;
+
+/// Actors that one delta names, over all its changes; of these that begin in it: as many as one change may name.
+pub const DELTA_ACTORS_MAX: u64 = 4096;
+
 /// Operations in one delta, over all its changes: a scanned operation takes about a hundred bytes while it is checked.
 pub const DELTA_OPERATIONS_MAX: u64 = 1 << 20;
+
+/// Predecessors in one delta, over all its changes: as many for each operation as in one change. A run of them takes a few
+/// bytes, and each is looked up.
+pub const DELTA_PREDECESSORS_MAX: u64 = 2 * DELTA_OPERATIONS_MAX;
 
 /// Bytes of a document's, node's, token's or layer's name. Names become file names and Kubernetes labels (RFC 1123: 63).
 pub const NAME_BYTES_MAX: usize = 63;
@@ -99,6 +110,14 @@ pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 /// Steps of a feed that wait for an acknowledgement on one link. With the peer's acknowledgements they fit the frames that
 /// may wait for a link.
 pub const WINDOW_STEPS_MAX: usize = 512;
+
+/// Refusals of one peer's entries that are kept to be told again. No more can be unheard: so many steps may wait for an
+/// acknowledgement, and each refusal goes before one.
+pub const UNTOLD_REFUSALS_MAX: usize = WINDOW_STEPS_MAX;
+
+/// Sessions in which a refusal is told again while the document does not come in a form that is taken. Each may cost the peer
+/// the whole document, in vain if it will never be taken.
+pub const UNTOLD_TELLS_MAX: u32 = 8;
 
 /// Bytes of pushes under way over all links, in each direction: what is granted together, and what waits in memory to be
 /// sent. Links to nodes share it, so that a hub with thousands of slow links does not hold gigabytes.
@@ -162,8 +181,23 @@ pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// a run of one long key grows from a few bytes; a change as large as allowed, with a key for every operation, fits.
 pub const CHANGE_KEY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of the map keys in one batch of symbols, each counted as often as it is named: so often it is compared when the column
+/// is written. Four changes with as much as a change may have; a sender with more sends its chunks as they are.
+pub const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
+
 /// Predecessors in one change: two for each operation, as when every field of a document in conflict is overwritten.
 pub const CHANGE_PREDECESSORS_MAX: u64 = 2 * CHANGE_OPERATIONS_MAX;
+
+/// Bytes that any batch of symbols may take while it is unpacked: what it unpacks to, the rows of a change, what operations are
+/// foretold from, and the changes. A report of thousands of fields fits, and a few hundred bytes cannot ask for more.
+pub const UNPACKED_BYTES_MIN: usize = 2 * 1024 * 1024;
+
+/// Bytes more that a batch may take for each of its own. Histories as this project writes them take up to a hundred; a batch
+/// above this is sent as it is.
+pub const UNPACKED_RATIO_MAX: usize = 256;
+
+/// Bytes that no batch of symbols may take more of: three times the changes of one delta.
+pub const UNPACKED_BYTES_MAX: usize = 3 * DELTA_BYTES_MAX;
 
 /// Bytes of a change's message, which people read.
 pub const CHANGE_MESSAGE_BYTES_MAX: usize = 1024;
@@ -236,6 +270,10 @@ pub const JOBS_WAITING_MAX: usize = 64;
 /// peer does not read.
 pub const LINK_FRAMES_WAITING_MAX: usize = 1024;
 
+/// Bytes of pushes that wait for one link: a whole window, and one push that goes over it. A peer that grants more and does not
+/// read loses the link.
+pub const LINK_BYTES_WAITING_MAX: u64 = 2 * 1024 * 1024;
+
 /// Events that a slow subscriber can be behind.
 pub const EVENTS_KEPT: usize = 1024;
 
@@ -299,6 +337,23 @@ pub const GENERATION_ACTORS_MAX: u64 = 64;
 /// beside them, a document then takes less than 8 times its state on disk.
 pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 
+/// Operations after the genesis from which on a new generation begins: as many as the largest change has. Without it runs of
+/// equal operations, which take next to no bytes, would pile up.
+pub const GENERATION_LOG_OPERATIONS_MAX: u64 = CHANGE_OPERATIONS_MAX;
+
+/// Operations of one generation of a document, over all deltas that brought them. All are read for each delta that comes,
+/// some two hundred bytes each. An honest author cuts below [`GENERATION_LOG_OPERATIONS_MAX`] after the genesis, so genesis, log
+/// and one more change stay below three quarters of this.
+pub const GENERATION_OPERATIONS_MAX: u64 = 4 * CHANGE_OPERATIONS_MAX;
+
+/// Bytes of the changes of one generation: they are in memory whenever the document is loaded. An honest author's genesis, its
+/// log ([`GENERATION_LOG_RATIO_MAX`] times that) and one more change take a third.
+pub const GENERATION_BYTES_MAX: u64 = STAGING_BYTES_MAX;
+
+/// Entries in the clocks of all changes of one generation, which are in memory while a delta is admitted: 24 bytes for each
+/// actor below each change. [`GENERATION_CHANGES_MAX`] changes by [`GENERATION_ACTORS_MAX`] actors have a sixteenth.
+pub const GENERATION_CLOCKS_MAX: u64 = 1 << 20;
+
 /// Bytes of changes below which no generation ends: a record and its frontier cost some 300 bytes on each link.
 pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
 
@@ -313,6 +368,13 @@ pub const GENERATION_RECORDS_MAX: usize = 64;
 /// Bytes of a feed in a file: some minutes' work of a slow disk at most. What does not fit goes into the next file.
 pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Frames of a bundle, the hello among them: each may cost a transaction, so on a slow disk this is five minutes' work. A
+/// hub's feed of more documents goes into several files.
+pub const BUNDLE_FRAMES_MAX: u64 = 65_536;
+
+/// Frames of a bundle that are taken before links are served again: less than a tenth of a second on a slow disk.
+pub const BUNDLE_STEP_FRAMES_MAX: usize = 16;
+
 /// Refused entries of a bundle that are listed one by one; the others are counted, and all are in quarantine.
 pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
 
@@ -321,15 +383,23 @@ pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
 pub const ROOTS_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(CHANGE_BYTES_MAX < DELTA_BYTES_MAX);
+const _: () = assert!(UNPACKED_BYTES_MIN < DELTA_BYTES_MAX);
 const _: () = assert!(OPERATION_COUNTER_MAX + CHANGE_OPERATIONS_MAX < u32::MAX as u64);
 const _: () = assert!(CHANGE_BYTES_MAX < TARGET_FILE_BYTES_MAX);
 const _: () = assert!(2 * WINDOW_STEPS_MAX <= LINK_FRAMES_WAITING_MAX);
+const _: () = assert!(WINDOW_BYTES_MAX + FRAME_BYTES_MAX as u64 <= LINK_BYTES_WAITING_MAX);
+const _: () = assert!(CHANGE_ACTORS_MAX as u64 <= DELTA_ACTORS_MAX);
 const _: () = assert!(REFUSAL_BYTES_MAX + 2 * CERTIFICATE_BYTES_MAX < JOIN_MESSAGE_BYTES_MAX);
 const _: () = assert!(WINDOW_BYTES_MAX / PUSH_BYTES_MIN <= WINDOW_STEPS_MAX as u64);
 const _: () = assert!(LINK_BYTES_MIN >= 2 * PUSH_ROOM_MIN && CREDIT_STEP_BYTES <= PUSH_ROOM_MIN);
 const _: () = assert!(PUSH_ROOM_MIN > (PART_BYTES_MIN + FRONTIER_HEADS_MAX * 32 + CERTIFICATE_BYTES_MAX) as u64);
 const _: () = assert!(TRANSFER_BYTES_MAX < STAGING_BYTES_MAX && STAGING_BYTES_MAX < STAGING_TOTAL_BYTES_MAX);
 const _: () = assert!(2 * CHANGE_ACTORS_MAX * 24 < ROOTS_BYTES_MAX);
+const _: () = assert!(
+    2 * CHANGE_OPERATIONS_MAX + GENERATION_LOG_OPERATIONS_MAX < GENERATION_OPERATIONS_MAX
+        && (2 + GENERATION_LOG_RATIO_MAX) * (CHANGE_BYTES_MAX as u64) < GENERATION_BYTES_MAX
+        && GENERATION_CHANGES_MAX * GENERATION_ACTORS_MAX < GENERATION_CLOCKS_MAX
+);
 const _: () = assert!(
     PART_BYTES_MAX + ROOTS_BYTES_MAX + (CERTIFICATES_CARRIED_MAX + 2) * CERTIFICATE_BYTES_MAX < FRAME_BYTES_MAX
 );

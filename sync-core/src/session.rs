@@ -359,6 +359,11 @@ impl Session {
         }
     }
 
+    /// After [`Session::handle_met`]: refusals of earlier sessions that the peer may not have heard.
+    pub fn handle_untold(&mut self, refusals: Vec<Message>) {
+        self.effects.extend(refusals.into_iter().map(Effect::Transmit));
+    }
+
     /// The answer to [`Effect::Restart`]: the place before the feed's first entry, and its end. The peer is told to forget
     /// its cursor, or it would be found nowhere again when this link dies, or when nothing is in its scope.
     pub fn handle_restarted(&mut self, origin: Position, head: Position) {

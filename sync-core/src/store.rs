@@ -19,6 +19,7 @@ mod reconcile;
 mod setup;
 mod staging;
 mod tokens;
+mod untold;
 mod views;
 
 use std::fs::{File, TryLockError};

@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod frame;
 pub mod link;
 pub mod machine;
+mod outbox;
 pub mod resolve;
 pub mod settings;
 pub mod thread;

@@ -190,6 +190,15 @@ pub enum Reason {
     Past,
 }
 
+impl Reason {
+    /// Whether the same content may be taken in another form: the receiver lacks what the sender thought it held, or the
+    /// roster that says what still counts of a revoked author. Then the document comes again as a whole.
+    #[must_use]
+    pub fn may_pass_later(self) -> bool {
+        matches!(self, Self::Disconnected | Self::NotBelow | Self::Revoked | Self::Generation)
+    }
+}
+
 impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
@@ -205,7 +214,7 @@ impl From<&Refusal> for Reason {
             Refusal::Forked { .. } => Self::Forked,
             Refusal::NotBelow => Self::NotBelow,
             Refusal::Poison { .. } => Self::Poison,
-            Refusal::TooManyOperations => Self::TooLarge,
+            Refusal::TooMany { .. } | Refusal::GenerationFull { .. } => Self::TooLarge,
             Refusal::Generation { .. } | Refusal::Root { .. } | Refusal::GenesisMissing { .. } => Self::Generation,
             Refusal::Revoked { .. } => Self::Revoked,
             Refusal::Certificate { .. } => Self::Certificate,

@@ -231,7 +231,8 @@ impl World {
 }
 
 /// A generation ends with almost every write.
-const EAGER: CutPolicy = CutPolicy { changes: 3, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 20 };
+const EAGER: CutPolicy =
+    CutPolicy { changes: 3, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 20, log_operations: u64::MAX };
 
 fn run(seed: u64, hubs: usize, policy: CutPolicy, steps: &[Step]) {
     let mut world = World::new(seed, hubs, policy);

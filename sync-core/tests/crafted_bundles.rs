@@ -13,19 +13,21 @@ mod pushed;
 mod world;
 
 use std::fmt::Write as _;
+use std::io::Cursor;
 use std::path::Path;
 
 use automerge::ROOT;
 use automerge::transaction::Transactable;
+use serde_json::json;
 use sync_core::document::{Codec, DocumentKey, UnverifiedFrontier};
 use sync_core::id::{Chain, NodeId};
 use sync_core::identity::{Role, SigningKey};
-use sync_core::limits::PART_BYTES_MIN;
+use sync_core::limits::{BUNDLE_FRAMES_MAX, PART_BYTES_MIN};
 use sync_core::part::{Part, transfer_id};
-use sync_core::replica::Event;
-use sync_core::replica::bundle::{Fit, ImportError};
+use sync_core::replica::bundle::{CheckedBundle, Fit, ImportError};
+use sync_core::replica::{Event, Now};
 use sync_core::wire::bundle::{BundleHeader, BundleReadError, BundleWriter};
-use sync_core::wire::{DeltaFrame, Message, Position, Push, PushEntry, Reason};
+use sync_core::wire::{DeltaFrame, Hello, Message, Position, Push, PushEntry, Reason};
 
 use bundled::frames_of;
 use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
@@ -197,6 +199,67 @@ fn parts_that_do_not_make_up_a_transfer_change_nothing() {
     assert_eq!((door.import(&file).unwrap().held, door.dump()), (0, before), "a beginning without an end");
     let file = door.bundle(&[first, last]);
     assert_eq!(door.import(&file).unwrap().held, 1);
+}
+
+fn bare(door: &Door, number: u64) -> Vec<u8> {
+    Message::Push(Push { entry: None, through: Some(place(number)), more: true }).encode(door.node.id())
+}
+
+#[test]
+fn a_bundle_of_millions_of_tiny_frames_ends_at_the_bound() {
+    let mut door = Door::silent();
+    let frames = vec![bare(&door, 1); BUNDLE_FRAMES_MAX as usize - 1];
+    let file = door.bundle(&frames);
+    assert_eq!(door.import(&file).unwrap().held, 1, "as many as there may be");
+    let file = door.bundle(&[frames, vec![bare(&door, 1)]].concat());
+    let refused = door.import(&file);
+    assert!(matches!(refused, Err(ImportError::Read(BundleReadError::TooManyFrames))), "{refused:?}");
+}
+
+#[test]
+fn links_are_served_between_the_steps_of_an_import() {
+    let mut door = Door::silent();
+    let file = door.bundle(&(1..100).map(|number| bare(&door, number)).collect::<Vec<_>>());
+    let checked = CheckedBundle::check(door.hub.identity(), Cursor::new(file)).unwrap();
+    let mut import = door.hub.begin_import(Now::default(), checked).unwrap();
+    assert_eq!(door.hub.import_step(Now::default(), &mut import).unwrap(), None);
+    // The exporter itself comes, with something of its own, and its word of how far its feed goes counts.
+    door.dial();
+    door.greet();
+    let (key, mut document) = small(&door);
+    let frontier = door.signed(&key, heads_of(&mut document));
+    let answers = door.push(&key, 0, pack(&changes_of(&mut document)), frontier);
+    assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+    let imported = loop {
+        if let Some(imported) = door.hub.import_step(Now::default(), &mut import).unwrap() {
+            break imported;
+        }
+    };
+    let node = door.node.id();
+    let held = door.hub.inspect(|tx| tx.peer(node)).unwrap().unwrap().cursor.unwrap().number;
+    assert_eq!((imported.held, imported.fit, imported.through), (held, Fit::Gap, 99));
+}
+
+#[test]
+fn what_the_hello_acknowledges_stands_though_a_later_frame_is_broken() {
+    for broken in [vec![0xff; 40], Message::Acknowledge(place(1)).encode(NodeId([0; 32]))] {
+        let mut door = Door::open();
+        let (node, hub) = (door.node.id(), door.hub.identity().id());
+        // Something that the node is owed: the roster.
+        door.hub.edit(Now::default(), |edit| edit.write(&DocumentKey::roster(), &world::map(json!({})))).unwrap();
+        let row = |door: &mut Door| door.hub.inspect(|tx| tx.peer(node)).unwrap().unwrap();
+        let before = row(&mut door);
+        assert!(before.head.number > before.acked, "{before:?}");
+        let hello = Hello { cursor: Some(before.head), ..door.hello() };
+        let frames = [Message::Hello(hello.clone()).encode(node), broken];
+        let file = bundled::bundle_of(&door.node, hub, &hello, &frames);
+        assert!(door.import(&file).is_err());
+        assert_eq!(row(&mut door).acked, before.head.number);
+        // Nor does an older one take it back.
+        let older = Hello { cursor: Some(Position { number: 0, ..before.head }), ..door.hello() };
+        let file = bundled::bundle_of(&door.node, hub, &older, &[Message::Hello(older.clone()).encode(node)]);
+        assert_eq!(door.import(&file).unwrap().acknowledged, before.head.number);
+    }
 }
 
 #[test]

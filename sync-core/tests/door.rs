@@ -20,10 +20,10 @@ use sync_core::id::{ChangeHash, TransferId};
 use sync_core::identity::{Role, Signature};
 use sync_core::limits::{
     DELTA_BYTES_MAX, DELTA_CHANGES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, STAGED_TRANSFERS_MAX, STAGING_BYTES_MAX,
-    TRANSFER_BYTES_MAX,
+    TRANSFER_BYTES_MAX, UNTOLD_TELLS_MAX,
 };
 use sync_core::part::{Part, transfer_id};
-use sync_core::wire::{CloseCode, Message, Position, Reason};
+use sync_core::wire::{CloseCode, Hello, Message, Position, Reason};
 
 use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
 use pushed::{crafted, next, small};
@@ -302,6 +302,27 @@ fn a_part_whose_beginning_is_not_held_ends_the_link() {
 }
 
 #[test]
+fn a_part_that_claims_more_than_its_first_announced_ends_the_link() {
+    let (mut door, key, document) = open_with_small();
+    let size = PART_BYTES_MIN as u64;
+    let claim = door.signed(&key, vec![ChangeHash([7; 32])]);
+    for total in [2 * size - 1, 2 * size + 1, TRANSFER_BYTES_MAX] {
+        assert!(door.part(&key, part_of(1, 0, 2 * size), vec![7; PART_BYTES_MIN]).is_empty());
+        let further = vec![7; (total - size).min(size) as usize];
+        let answers = if total > 2 * size {
+            door.part(&key, part_of(1, size, total), further)
+        } else {
+            door.last_part(&key, part_of(1, size, total), further, claim.clone())
+        };
+        assert!(matches!(&answers[..], [Message::Close(close)] if close.code == CloseCode::Protocol), "{answers:?}");
+        assert_eq!(staged(&mut door), 0, "what was announced wrongly is not kept");
+        door.dial();
+        door.greet();
+    }
+    goes_on(&mut door, &key, document);
+}
+
+#[test]
 fn parts_that_do_not_make_up_their_transfer_are_refused() {
     let (mut door, key, document) = open_with_small();
     let size = PART_BYTES_MIN as u64;
@@ -321,6 +342,39 @@ fn parts_that_do_not_make_up_their_transfer_are_refused() {
         door.last_part(&key, part(size), tail.to_vec(), claim)
     });
     goes_on(&mut door, &key, document);
+}
+
+/// What the hub says after the hellos of another link.
+fn told_again(door: &mut Door) -> usize {
+    let cursor = door.place();
+    door.dial();
+    let hello = Hello { head: cursor, ..door.hello() };
+    let answers = door.say(&Message::Hello(hello));
+    answers
+        .iter()
+        .filter(|answer| matches!(answer, Message::Refuse(refuse) if refuse.reason == Reason::Disconnected))
+        .count()
+}
+
+#[test]
+fn a_refusal_is_told_in_later_sessions_until_the_document_is_taken_or_it_was_told_often_enough() {
+    let (mut door, key, document) = open_with_small();
+    let orphan = next(&document, |change| change.deps = vec![automerge::ChangeHash([7; 32])]);
+    let refuse = |door: &mut Door| {
+        let frontier = door.signed(&key, vec![hash_of(&orphan)]);
+        is_refused(door, "an orphan", Reason::Disconnected, |door| {
+            door.push(&key, 0, pack(std::slice::from_ref(&orphan)), frontier)
+        });
+    };
+    refuse(&mut door);
+    refuse(&mut door);
+    for session in 0..UNTOLD_TELLS_MAX + 2 {
+        assert_eq!(told_again(&mut door), usize::from(session < UNTOLD_TELLS_MAX), "{session}");
+    }
+    refuse(&mut door);
+    assert_eq!(told_again(&mut door), 1);
+    goes_on(&mut door, &key, document);
+    assert_eq!(told_again(&mut door), 0);
 }
 
 #[test]

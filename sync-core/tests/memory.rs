@@ -1,14 +1,19 @@
-//! Memory, counted by the allocator: what Automerge alone takes of crafted input, and that a hub takes little and keeps none.
+//! Memory, counted by the allocator: what Automerge alone takes of crafted input, that a hub takes little and keeps none, and
+//! that a batch is unpacked within its bounds.
 //!
 //! Counted is what Rust code allocates. SQLite's memory is bounded by its cache (`PRAGMA cache_size`) and zstd's by the window
 //! that `document::batch` lets it have.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "crafted/batches.rs"]
+mod batches;
 #[path = "crafted/changes.rs"]
 mod changes;
 #[path = "fleet/door.rs"]
 mod door;
+#[path = "crafted/heavy.rs"]
+mod heavy;
 #[path = "crafted/pushed.rs"]
 mod pushed;
 #[path = "crafted/waiting.rs"]
@@ -21,8 +26,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use automerge::transaction::Transactable;
 use automerge::{AutoCommit, Bundle, Change, ROOT};
 use peak_alloc::PeakAlloc;
+use sync_core::document::codec::unpack;
+use sync_core::document::{Codec, DocumentKey, History};
 use sync_core::id::ChangeHash;
-use sync_core::limits::DELTA_BYTES_MAX;
+use sync_core::limits::{
+    CHANGE_OPERATIONS_MAX, DELTA_BYTES_MAX, DELTA_OPERATIONS_MAX, UNPACKED_BYTES_MAX, UNPACKED_BYTES_MIN,
+    UNPACKED_RATIO_MAX,
+};
 use sync_core::wire::Message;
 
 use changes::{actor, changes_of, edited};
@@ -143,4 +153,48 @@ fn what_a_refused_push_takes_is_bounded_and_given_back() {
             assert!(kept < KEPT_MAX, "{what}: {kept} bytes were kept");
         }
     });
+}
+
+/// What a delta of as many operations as it may have takes of memory at most: each of them is scanned, kept by name while the
+/// next are checked, and then is in Automerge's document. Not small, and in proportion to [`DELTA_OPERATIONS_MAX`].
+const OPERATION_BYTES_MAX: usize = 384;
+
+#[test]
+fn a_batch_of_a_million_operations_takes_memory_in_proportion() {
+    let _alone = alone();
+    waiting::in_time(|progress| {
+        let mut door = Door::open();
+        let key = DocumentKey::observed(door.node.id());
+        let mut line = heavy::Line::of(&door, &key, 1);
+        (0..3).for_each(|_| line.beside(CHANGE_OPERATIONS_MAX));
+        line.beside(CHANGE_OPERATIONS_MAX - 1);
+        let batch = pack(&line.chunks);
+        let frontier = door.signed(&key, vec![line.head()]);
+        progress.at("a million operations");
+        let (peak, kept, answers) = measured(|| door.push(&key, 0, batch.clone(), frontier));
+        println!("{} bytes take {} MiB, keep {} KiB", batch.len(), peak / MIB, kept / 1024);
+        assert!(matches!(answers[..], [Message::Acknowledge(_)]), "{answers:?}");
+        assert!(peak < OPERATION_BYTES_MAX * DELTA_OPERATIONS_MAX as usize, "{} bytes took {peak}", batch.len());
+    });
+}
+
+/// What a batch of symbols may take while it is unpacked, by its bytes. What grows is for a moment there twice.
+fn unpacking_max(bytes: usize) -> usize {
+    (2 * UNPACKED_BYTES_MIN + 2 * UNPACKED_RATIO_MAX * bytes).min(UNPACKED_BYTES_MAX + DELTA_BYTES_MAX)
+}
+
+#[test]
+fn a_batch_of_symbols_takes_memory_by_its_bytes_and_not_by_what_it_claims() {
+    let _alone = alone();
+    let all = DELTA_BYTES_MAX as u64;
+    for (symbols, noise) in [(all, 0), (all / 8, 0), (all / 64, 0), (all, 200_000), (all / 4, 200_000), (all, all / 2)]
+    {
+        for (what, batch) in batches::greedy(batches::Size { symbols, noise }) {
+            let (peak, _, unpacked) = measured(|| unpack(Codec::Runs, &batch, &History::default()));
+            let end = unpacked.map(|chunks| chunks.len());
+            println!("{what}: {} bytes of {symbols} take {} KiB, {end:?}", batch.len(), peak / 1024);
+            assert!(peak < unpacking_max(batch.len()), "{what}: {} bytes took {peak}", batch.len());
+            assert!(noise > 0 || peak < DELTA_BYTES_MAX / 2, "{what}: {} bytes took {peak}", batch.len());
+        }
+    }
 }

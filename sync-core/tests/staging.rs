@@ -1,4 +1,4 @@
-//! Parts that wait: what they take of the disk is bounded for each peer and over all, and the greedy pay first.
+//! Parts that wait, and refusals: what they take of the disk is bounded for each peer and over all, and the greedy pay first.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "fleet/seeded.rs"]
@@ -6,7 +6,9 @@ mod seeded;
 
 use sync_core::id::{Chain, DocumentId, TransferId};
 use sync_core::identity::{Role, SigningKey};
-use sync_core::limits::{STAGED_TRANSFERS_MAX, STAGING_BYTES_MAX, STAGING_TOTAL_BYTES_MAX, TRANSFER_BYTES_MAX};
+use sync_core::limits::{
+    STAGED_TRANSFERS_MAX, STAGING_BYTES_MAX, STAGING_TOTAL_BYTES_MAX, TRANSFER_BYTES_MAX, UNTOLD_REFUSALS_MAX,
+};
 use sync_core::part::Part;
 use sync_core::store::{PeerRow, Staged, Store, Tx};
 
@@ -77,4 +79,21 @@ fn a_part_is_kept_once_however_it_overlaps() {
     assert_eq!(tx.take_staged(peer, document, &part(15_001)).unwrap(), None);
     assert_eq!(tx.take_staged(peer, document, &part(14_000)).unwrap().unwrap(), bytes[..14_000]);
     assert_eq!(tx.staged_bytes().unwrap(), 0);
+}
+
+#[test]
+fn refusals_that_are_to_be_told_again_are_bounded_for_each_peer() {
+    let mut store = Store::open_in_memory().unwrap();
+    let tx = store.begin().unwrap();
+    let peers = peers(&tx, 2);
+    let document = |number: u64| DocumentId(u128::from(number).to_be_bytes());
+    tx.note_untold(&peers[1], document(0), b"other").unwrap();
+    let max = UNTOLD_REFUSALS_MAX as u64;
+    for number in 0..max + 3 {
+        tx.note_untold(&peers[0], document(number), &number.to_be_bytes()).unwrap();
+    }
+    tx.note_untold(&peers[0], document(5), b"newer").unwrap();
+    let told = tx.tell_untold(&peers[0]).unwrap();
+    assert_eq!((told.len() as u64, &told[0][..], &told[2][..]), (max, &3_u64.to_be_bytes()[..], &b"newer"[..]));
+    assert_eq!(tx.tell_untold(&peers[1]).unwrap(), [b"other"]);
 }

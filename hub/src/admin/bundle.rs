@@ -1,17 +1,41 @@
-//! Writes and takes bundles.
+//! Writes and takes bundles. A bundle is taken step by step, so that links are served meanwhile.
 
 use std::path::Path;
 
 use sync_core::id::NodeId;
-use sync_core::replica::bundle::{ExportError, ExportFrom, ImportError};
+use sync_core::replica::bundle::{CheckedBundle, ExportError, ExportFrom, ImportError};
 use sync_core::replica::{Now, Replica};
 use sync_core::store::StoreError;
+use sync_core::transport::ReplicaHandle;
 use sync_core::wire::bundle::BundleReadError;
 
 use crate::service::bundle::{BundleCommand, BundleFile, BundlePeer, BundleReply, ExportRequest, ExportedBundle};
 use crate::service::{AdminError, AdminErrorKind};
 
-/// Answers one command.
+/// Takes a bundle while the replica goes on with other work: the check of the whole needs no replica, and each step is a turn
+/// of its own in the queue.
+///
+/// # Errors
+/// [`AdminError`].
+pub(crate) async fn import(handle: &ReplicaHandle, bundle: BundleFile) -> Result<BundleReply, AdminError> {
+    let gone = |reason: String| AdminError::new(AdminErrorKind::Internal, reason, "see the hub's log");
+    let checking = handle.clone();
+    let check = move || CheckedBundle::check(checking.identity(), bundle.into_source());
+    let checked = tokio::task::spawn_blocking(check).await.map_err(|error| gone(error.to_string()))?;
+    let checked = checked.map_err(not_imported)?;
+    let begun = handle.call(move |replica, now| replica.begin_import(now, checked)).await;
+    let mut import = begun.map_err(|stopped| gone(stopped.to_string()))?.map_err(not_imported)?;
+    loop {
+        let step = move |replica: &mut Replica, now| (replica.import_step(now, &mut import), import);
+        let (step, going_on) = handle.call(step).await.map_err(|stopped| gone(stopped.to_string()))?;
+        if let Some(imported) = step.map_err(not_imported)? {
+            return Ok(BundleReply::Imported(imported.into()));
+        }
+        import = going_on;
+    }
+}
+
+/// Answers one command. An import holds up everything else on the replica: [`import`] does not.
 pub(super) fn answer(
     replica: &mut Replica,
     now: Now,

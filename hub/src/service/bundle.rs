@@ -163,6 +163,12 @@ impl BundleFile {
     pub fn file(&self) -> &File {
         &self.0
     }
+
+    /// The file, from its beginning, for a reader that outlives this.
+    #[must_use]
+    pub fn into_source(self) -> Arc<File> {
+        self.0
+    }
 }
 
 impl From<File> for BundleFile {

@@ -24,8 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const PATIENCE_OTHERS: Duration = Duration::from_secs(15);
 
 /// Generations off: what the history would be without them.
-const NO_CUTS: CutPolicy =
-    CutPolicy { changes: u64::MAX, actors: u64::MAX, log_ratio: u64::MAX, log_bytes_min: u64::MAX };
+const NO_CUTS: CutPolicy = CutPolicy {
+    changes: u64::MAX,
+    actors: u64::MAX,
+    log_ratio: u64::MAX,
+    log_bytes_min: u64::MAX,
+    log_operations: u64::MAX,
+};
 
 /// How often the hub is in reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,14 +17,17 @@
 
 use super::codec::{self, Packed, UnpackError};
 use super::frontier::{SignedFrontier, UnverifiedFrontier};
-use super::generation::{SignedRoot, UnverifiedRoot};
+use super::generation::{Extent, SignedRoot, UnverifiedRoot};
 use super::history::{ActorBytes, ChangeMeta, Clock, History, Unconnected};
 use super::key::{AuthorGroup, DocumentKey};
 use super::operations::{Misfit, Operations};
 use super::scan::{ScanError, ScannedChange, scan_change};
 use crate::id::{ChangeHash, NodeId};
 use crate::identity::{PublicKey, Role};
-use crate::limits::DELTA_OPERATIONS_MAX;
+use crate::limits::{
+    DELTA_ACTORS_MAX, DELTA_DEPENDENCIES_MAX, DELTA_OPERATIONS_MAX, DELTA_PREDECESSORS_MAX, GENERATION_BYTES_MAX,
+    GENERATION_CLOCKS_MAX, GENERATION_OPERATIONS_MAX,
+};
 
 /// What a peer sent about one document: claims, all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct Ground {
     pub history: History,
     /// Their operations.
     pub operations: Operations,
+    /// How much there is of them.
+    pub extent: Extent,
 }
 
 /// A delta that passed admission. Only this module makes one, so only checked changes can be stored.
@@ -162,9 +167,22 @@ pub enum Refusal {
     /// The batch cannot be unpacked.
     #[error(transparent)]
     Batch(#[from] UnpackError),
-    /// More operations than one delta may hold, over all its changes.
-    #[error("more than {DELTA_OPERATIONS_MAX} operations")]
-    TooManyOperations,
+    /// More than one delta may hold, over all its changes.
+    #[error("more than {max} {what} in one delta")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much may be.
+        max: u64,
+    },
+    /// With this delta the generation of the document would be larger than any may become. An honest author cuts before.
+    #[error("the generation would have more than {max} {what}; its author has to begin a new one")]
+    GenerationFull {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much may be.
+        max: u64,
+    },
     /// A change's bytes are not those of a well-formed change.
     #[error("change {number}: {error}")]
     Scan {
@@ -246,7 +264,7 @@ pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Aut
 /// [`Refusal`].
 pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
     let AuthenticDelta { key, batch, frontier } = received;
-    let Ground { genesis_actor, mut awaited, mut history, mut operations } = ground;
+    let Ground { genesis_actor, mut awaited, mut history, mut operations, mut extent } = ground;
     let generation = frontier.frontier().generation;
     let chunks = match codec::unpack(batch.codec, &batch.bytes, &history) {
         // It builds on a genesis that its sender thought held here.
@@ -256,7 +274,7 @@ pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Res
         unpacked => unpacked?,
     };
     let mut changes = Vec::new();
-    let mut budget = DELTA_OPERATIONS_MAX;
+    let mut budget = Budget::default();
     for (number, chunk) in chunks.into_iter().enumerate() {
         let scanned = scan_change(&chunk).map_err(|error| Refusal::Scan { number, error })?;
         if history.contains(&scanned.hash) {
@@ -270,8 +288,12 @@ pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Res
         } else {
             check_actors(&scanned, &key, genesis_actor, authors, number)?;
         }
-        budget = budget.checked_sub(scanned.operation_count).ok_or(Refusal::TooManyOperations)?;
+        budget.spend(&scanned)?;
+        grow(&mut extent, &scanned, &chunk)?;
         let meta = connect(&scanned, &mut history, number)?;
+        if history.clock_entries() > GENERATION_CLOCKS_MAX {
+            return Err(Refusal::GenerationFull { what: "clock entries", max: GENERATION_CLOCKS_MAX });
+        }
         let past = history.clock_at(&meta.deps).unwrap_or_default();
         operations.add_checked(&scanned, &past).map_err(|error| Refusal::Misfit { number, error })?;
         changes.push((meta, chunk));
@@ -284,6 +306,53 @@ pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Res
         return Err(Refusal::NotBelow);
     }
     Ok(AdmittedDelta { changes, frontier, clock })
+}
+
+/// What the changes of one delta may hold together. Each is bounded for itself, and runs of it take next to no bytes.
+struct Budget {
+    operations: u64,
+    predecessors: u64,
+    dependencies: u64,
+    actors: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            operations: DELTA_OPERATIONS_MAX,
+            predecessors: DELTA_PREDECESSORS_MAX,
+            dependencies: DELTA_DEPENDENCIES_MAX,
+            actors: DELTA_ACTORS_MAX,
+        }
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, change: &ScannedChange) -> Result<(), Refusal> {
+        let predecessors = change.operations.iter().map(|operation| operation.predecessors.len() as u64);
+        let predecessors = predecessors.fold(0, u64::saturating_add);
+        let spend = |left: &mut u64, count, what, max| {
+            *left = left.checked_sub(count).ok_or(Refusal::TooMany { what, max })?;
+            Ok(())
+        };
+        spend(&mut self.operations, change.operation_count, "operations", DELTA_OPERATIONS_MAX)?;
+        spend(&mut self.predecessors, predecessors, "predecessors", DELTA_PREDECESSORS_MAX)?;
+        spend(&mut self.dependencies, change.deps.len() as u64, "dependencies", DELTA_DEPENDENCIES_MAX)?;
+        spend(&mut self.actors, u64::from(change.seq == 1), "new actors", DELTA_ACTORS_MAX)
+    }
+}
+
+/// Counts a change into the generation, over all deltas that brought it changes.
+fn grow(extent: &mut Extent, change: &ScannedChange, chunk: &[u8]) -> Result<(), Refusal> {
+    extent.operations = extent.operations.saturating_add(change.operation_count);
+    extent.bytes = extent.bytes.saturating_add(chunk.len() as u64);
+    if extent.operations > GENERATION_OPERATIONS_MAX {
+        return Err(Refusal::GenerationFull { what: "operations", max: GENERATION_OPERATIONS_MAX });
+    }
+    if extent.bytes > GENERATION_BYTES_MAX {
+        return Err(Refusal::GenerationFull { what: "bytes", max: GENERATION_BYTES_MAX });
+    }
+    Ok(())
 }
 
 /// The key of someone who may write the document.

@@ -36,7 +36,9 @@ use self::write::Batch;
 use super::history::{ActorBytes, ChangeMeta, Clock, History};
 use super::scan::ReadError;
 use crate::id::ChangeHash;
-use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
+use crate::limits::{
+    CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX, UNPACKED_BYTES_MAX, UNPACKED_BYTES_MIN, UNPACKED_RATIO_MAX,
+};
 
 /// How a batch is packed. The numbers are those of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,8 +178,9 @@ pub enum UnpackError {
     /// Not a zstd frame, or a damaged one.
     #[error("the batch is not valid zstd")]
     Compression,
-    /// Larger than [`DELTA_BYTES_MAX`] once unpacked.
-    #[error("the batch unpacks to more than {DELTA_BYTES_MAX} bytes")]
+    /// Larger than [`DELTA_BYTES_MAX`] once unpacked, or it takes more to unpack than its own size allows
+    /// ([`UNPACKED_RATIO_MAX`]).
+    #[error("the batch unpacks to more than {DELTA_BYTES_MAX} bytes, or takes too much memory to unpack")]
     TooLarge,
     /// More than [`DELTA_CHANGES_MAX`] changes, a change above [`CHANGE_BYTES_MAX`], or too many operations.
     #[error("the batch holds more than {DELTA_CHANGES_MAX} changes, or a change of more than {CHANGE_BYTES_MAX} bytes")]
@@ -259,6 +262,9 @@ pub fn pack_as(codec: Codec, base: &Base<'_>, chunks: &[&[u8]]) -> std::io::Resu
         changes.insert((meta.actor, meta.seq), (meta.hash, meta.max_op));
     }
     let unpacked = unpack(codec, &packed, &Referred { clock: base.clock, changes });
+    if unpacked == Err(UnpackError::TooLarge) {
+        return Ok(None);
+    }
     let same = unpacked.is_ok_and(|unpacked| unpacked.iter().map(Vec::as_slice).eq(chunks.iter().copied()));
     if !same {
         tracing::warn!(?codec, changes = chunks.len(), "a batch does not come back as it was; it is sent as it is");
@@ -277,7 +283,8 @@ pub fn symbols(base: &Base<'_>, chunks: &[&[u8]]) -> Option<Vec<u8>> {
 /// Unpacks a batch into chunks. They are what was packed when `known` holds what the sender thought; what they say is still
 /// to be checked.
 ///
-/// Takes time and memory in proportion to the bounds in [`limits`](crate::limits), whatever the bytes claim.
+/// Takes time in proportion to the bounds in [`limits`](crate::limits), and memory to the bytes that came, at least
+/// [`UNPACKED_BYTES_MIN`] and at most [`UNPACKED_BYTES_MAX`], whatever they claim.
 ///
 /// # Errors
 /// [`UnpackError`].
@@ -286,9 +293,11 @@ pub fn unpack(codec: Codec, packed: &[u8], known: &impl Known) -> Result<Vec<Vec
         return raw::unpack(packed);
     }
     let (check, compressed) = packed.split_first_chunk::<4>().ok_or(UnpackError::Truncated)?;
-    let plain = compression::decompress(compressed)?;
+    let bytes_max = packed.len().saturating_mul(UNPACKED_RATIO_MAX).saturating_add(UNPACKED_BYTES_MIN);
+    let bytes_max = bytes_max.min(UNPACKED_BYTES_MAX);
+    let plain = compression::decompress(compressed, bytes_max.min(DELTA_BYTES_MAX))?;
     let source = if codec == Codec::Runs { Source::row(&plain) } else { Source::lanes(&plain)? };
-    let (chunks, hashes) = read::read(source, known)?;
+    let (chunks, hashes) = read::read(source, known, bytes_max.saturating_sub(plain.len()))?;
     if checksum(&hashes) == *check { Ok(chunks) } else { Err(UnpackError::Differs) }
 }
 

@@ -19,7 +19,8 @@ use super::history::Clock;
 use crate::id::{ChangeHash, DocumentId, NodeId};
 use crate::identity::{PublicKey, Signature, SigningKey};
 use crate::limits::{
-    GENERATION_ACTORS_MAX, GENERATION_CHANGES_MAX, GENERATION_LOG_BYTES_MIN, GENERATION_LOG_RATIO_MAX,
+    GENERATION_ACTORS_MAX, GENERATION_BYTES_MAX, GENERATION_CHANGES_MAX, GENERATION_CLOCKS_MAX,
+    GENERATION_LOG_BYTES_MIN, GENERATION_LOG_OPERATIONS_MAX, GENERATION_LOG_RATIO_MAX, GENERATION_OPERATIONS_MAX,
 };
 
 const CONTEXT: &[u8] = b"archipel generation 1\0";
@@ -157,6 +158,23 @@ pub struct Extent {
     pub bytes: u64,
     /// Bytes of the genesis among them.
     pub genesis_bytes: u64,
+    /// Operations of the changes.
+    pub operations: u64,
+    /// Operations of the genesis among them.
+    pub genesis_operations: u64,
+}
+
+impl Extent {
+    /// Whether one more change of the largest size could go past what others take of a generation
+    /// ([`GENERATION_OPERATIONS_MAX`], [`GENERATION_BYTES_MAX`], [`GENERATION_CLOCKS_MAX`]), with as much room again for what
+    /// settles the conflict that keeps it from being cut.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let fills = |used: u64, max: u64| used >= max / 4 * 3;
+        fills(self.operations, GENERATION_OPERATIONS_MAX)
+            || fills(self.bytes, GENERATION_BYTES_MAX)
+            || fills(self.changes.saturating_mul(self.actors), GENERATION_CLOCKS_MAX)
+    }
 }
 
 /// When a generation has grown enough to be cut.
@@ -170,6 +188,8 @@ pub struct CutPolicy {
     pub log_ratio: u64,
     /// ...and more bytes than this.
     pub log_bytes_min: u64,
+    /// Operations without those of the genesis from which on it is cut.
+    pub log_operations: u64,
 }
 
 impl Default for CutPolicy {
@@ -179,6 +199,7 @@ impl Default for CutPolicy {
             actors: GENERATION_ACTORS_MAX,
             log_ratio: GENERATION_LOG_RATIO_MAX,
             log_bytes_min: GENERATION_LOG_BYTES_MIN,
+            log_operations: GENERATION_LOG_OPERATIONS_MAX,
         }
     }
 }
@@ -190,14 +211,18 @@ impl CutPolicy {
         let log = extent.bytes.saturating_sub(extent.genesis_bytes);
         extent.changes >= self.changes
             || extent.actors >= self.actors
+            || extent.operations.saturating_sub(extent.genesis_operations) >= self.log_operations
             || (log > self.log_bytes_min && log > self.log_ratio.saturating_mul(extent.genesis_bytes))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::document::history::ActorBytes;
+    use crate::limits::{CHANGE_BYTES_MAX, CHANGE_OPERATIONS_MAX};
 
     fn root() -> Root {
         let mut clock = Clock::default();
@@ -246,13 +271,46 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_is_due_by_changes_actors_or_bytes() {
-        let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 100 };
-        let small = Extent { changes: 9, actors: 2, bytes: 220, genesis_bytes: 44 };
+    fn a_generation_is_due_by_changes_actors_bytes_or_operations() {
+        let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 100, log_operations: 20 };
+        let small =
+            Extent { changes: 9, actors: 2, bytes: 220, genesis_bytes: 44, operations: 49, genesis_operations: 30 };
         assert!(!policy.is_due(&small));
         assert!(policy.is_due(&Extent { changes: 10, ..small }));
         assert!(policy.is_due(&Extent { actors: 3, ..small }));
         assert!(policy.is_due(&Extent { bytes: 221, ..small }));
+        assert!(policy.is_due(&Extent { operations: 50, ..small }));
         assert!(!policy.is_due(&Extent { bytes: 110, genesis_bytes: 10, ..small }), "below the least worth a cut");
+    }
+
+    proptest! {
+        /// A write goes on top of what is not due, or of a genesis that was just made. Each is at most one change.
+        #[test]
+        fn what_an_honest_author_writes_never_fills_a_generation(
+            writes in prop::collection::vec((any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>()), 1..400)
+        ) {
+            let policy = CutPolicy::default();
+            let change = |bytes: u32, operations: u32, is_large: bool| {
+                let least = if is_large { 100 } else { 10_000 };
+                let (bytes, operations) = (u64::from(bytes) / least, u64::from(operations) / least);
+                (bytes.min(CHANGE_BYTES_MAX as u64), operations.min(CHANGE_OPERATIONS_MAX))
+            };
+            let genesis = |(bytes, operations)| Extent {
+                changes: 1, actors: 1, bytes, genesis_bytes: bytes, operations, genesis_operations: operations,
+            };
+            let mut extent = genesis((100, 1));
+            for (bytes, operations, is_large, restarted) in writes {
+                let written = change(bytes, operations, is_large);
+                if policy.is_due(&extent) {
+                    extent = genesis(change(operations, bytes, is_large));
+                }
+                prop_assert!(!extent.is_full(), "{extent:?}");
+                extent.changes += 1;
+                extent.actors += u64::from(restarted || extent.actors == 1);
+                (extent.bytes, extent.operations) = (extent.bytes + written.0, extent.operations + written.1);
+                prop_assert!(extent.bytes <= GENERATION_BYTES_MAX && extent.operations <= GENERATION_OPERATIONS_MAX);
+                prop_assert!(extent.changes * extent.actors <= GENERATION_CLOCKS_MAX);
+            }
+        }
     }
 }

@@ -203,6 +203,7 @@ impl ChangeMeta {
 pub struct History {
     by_hash: BTreeMap<ChangeHash, (ChangeMeta, Clock)>,
     by_actor: BTreeMap<ActorBytes, Vec<ChangeHash>>,
+    clock_entries: u64,
 }
 
 impl History {
@@ -231,6 +232,7 @@ impl History {
             return Err(Unconnected::Counter { expected, found: meta.start_op });
         }
         clock.raise(meta.actor, meta.seq);
+        self.clock_entries = self.clock_entries.saturating_add(clock.len() as u64);
         self.by_actor.entry(meta.actor).or_default().push(meta.hash);
         Ok(&self.by_hash.entry(meta.hash).or_insert((meta, clock)).1)
     }
@@ -311,6 +313,12 @@ impl History {
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_hash.len()
+    }
+
+    /// Entries in the clocks of all changes together.
+    #[must_use]
+    pub fn clock_entries(&self) -> u64 {
+        self.clock_entries
     }
 
     /// Whether no change is known.

@@ -34,6 +34,8 @@ pub(super) struct Taken {
     pub(super) refused: Option<Refuse>,
     /// It is a part of a transfer whose beginning is not held. Nothing was done.
     pub(super) gap: bool,
+    /// It is a part that claims another size of its transfer than the first one. The transfer was dropped.
+    pub(super) contradicts: bool,
     /// Whose certificates came with it.
     pub(super) shown: Vec<NodeId>,
     /// Somebody's enrolment was taken back.
@@ -75,6 +77,12 @@ pub(super) fn take_delta(
 ) -> Result<Taken, StoreError> {
     let at = author.wall;
     let id = frame.key.id();
+    if let Some(part) = &frame.part
+        && tx.contradicts_staged(peer, id, part)?
+    {
+        tx.drop_staged(peer, id)?;
+        return Ok(Taken { contradicts: true, ..Taken::default() });
+    }
     let Some(frontier) = frame.frontier else {
         let staged = frame.part.map(|part| tx.stage(peer, id, &part, &frame.changes)).transpose()?;
         return Ok(Taken { gap: staged != Some(Staged::Kept), ..Taken::default() });

@@ -6,5 +6,5 @@ mod import;
 mod track;
 
 pub use export::{ExportError, ExportFrom, Exported};
-pub use import::{ImportError, Imported};
+pub use import::{CheckedBundle, Import, ImportError, Imported};
 pub use track::Fit;

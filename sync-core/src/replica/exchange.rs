@@ -8,7 +8,7 @@ use super::write::Author;
 use super::{Event, Now, Output, Replica, framed_length, scope};
 use crate::document::DocumentKind;
 use crate::env::CrashPoint;
-use crate::id::{LinkId, NodeId};
+use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
 use crate::limits::STAGED_TRANSFERS_MAX;
 use crate::position::Position;
@@ -110,10 +110,7 @@ impl Replica {
         };
         link.known.forget(document.row);
         tx.feed_refused(&row, document.row)?;
-        // What was taken of a revoked author before is taken once the roster that says so has come.
-        let may_pass_later =
-            matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked | Reason::Generation);
-        let again = may_pass_later && link.sent_again.insert(document.row);
+        let again = refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
             tx.extend_feed(&mut row, &scope)?;
@@ -137,6 +134,12 @@ impl Replica {
         {
             // The next hello says what is still held of it.
             link.session.close(CloseCode::Busy, GAP);
+            return Ok(());
+        }
+        if taken.contradicts
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.session.close(CloseCode::Protocol, CONTRADICTION);
             return Ok(());
         }
         if starts_over {
@@ -176,6 +179,7 @@ impl Replica {
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
+        let document = entry.as_ref().and_then(whole_of);
         let taken = match entry {
             Some(PushEntry::Delta(frame)) => {
                 super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
@@ -183,9 +187,17 @@ impl Replica {
             Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => Taken::default(),
         };
+        match (&taken.refused, document) {
+            (Some(refuse), Some(document)) if refuse.reason.may_pass_later() => {
+                let refusal = Message::Refuse(refuse.clone()).encode(self.identity.id());
+                tx.note_untold(&row, document, &refusal)?;
+            }
+            (None, Some(document)) if !taken.gap && !taken.contradicts => tx.forget_untold(&row, document)?,
+            _ => {}
+        }
         match reach {
             // Nothing was done.
-            _ if taken.gap => {}
+            _ if taken.gap || taken.contradicts => {}
             Reach::Always(through) => tx.set_cursor(&mut row, Some(through))?,
             Reach::IfTaken(through) if taken.refused.is_none() => tx.set_cursor(&mut row, Some(through))?,
             Reach::IfTaken(_) | Reach::Stay => {}
@@ -252,6 +264,14 @@ impl Replica {
     }
 }
 
+/// The document of a push that is not only a part of a delta.
+fn whole_of(entry: &PushEntry) -> Option<DocumentId> {
+    match entry {
+        PushEntry::Delta(frame) => frame.frontier.as_ref().map(|_| frame.key.id()),
+        PushEntry::Leave(key) => Some(key.id()),
+    }
+}
+
 /// How far a push brings this side in its sender's feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -281,5 +301,7 @@ pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Resu
 }
 
 const GAP: &str = "a part came whose beginning is not held; it may have had to make room, dial again";
+
+const CONTRADICTION: &str = "a part claims another size of its transfer than the first";
 
 const DISK_FAILED: &str = "the disk failed; nothing of the last step was kept";

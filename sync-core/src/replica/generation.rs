@@ -9,7 +9,7 @@ use super::desired::{WHOLE, Whole};
 use super::roster;
 use super::write::{self, Author, WriteError};
 use crate::document::admission::{Ground, Refusal};
-use crate::document::generation::{ENCODER, Root, SignedRoot};
+use crate::document::generation::{ENCODER, Extent, Root, SignedRoot};
 use crate::document::genesis::{self, Genesis, genesis_actor, genesis_after_cut};
 use crate::document::history::History;
 use crate::document::operations::Operations;
@@ -30,9 +30,25 @@ pub(super) fn cut_if_due(
     wanted: &Map<String, Value>,
     documents_loaded: &mut u64,
 ) -> Result<Option<StoredDocument>, WriteError> {
-    if !author.policy.is_due(&tx.extent(document.row, document.generation)?) {
+    let extent = tx.extent(document.row, document.generation)?;
+    if !author.policy.is_due(&extent) {
         return Ok(None);
     }
+    let cut = cut(tx, author, document, wanted, documents_loaded)?;
+    // What others would refuse is not written: somebody has to make a cut possible first.
+    if cut.is_none() && extent.is_full() && tx.view(document.row)?.as_ref() != Some(wanted) {
+        return Err(WriteError::Full(document.key.clone()));
+    }
+    Ok(cut)
+}
+
+fn cut(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    document: &StoredDocument,
+    wanted: &Map<String, Value>,
+    documents_loaded: &mut u64,
+) -> Result<Option<StoredDocument>, WriteError> {
     let Some(epoch) = right_to_cut(tx, author.identity, document)? else { return Ok(None) };
     let Some(generation) = document.generation.checked_add(1) else { return Ok(None) };
     let (Some(state), Some(latest)) = (tx.view(document.row)?, document.latest) else { return Ok(None) };
@@ -143,6 +159,7 @@ pub(super) fn ground(
             awaited: None,
             history: tx.history(document.row, generation)?,
             operations,
+            extent: tx.extent(document.row, generation)?,
         };
         return Ok(Some(Grounded { ground, follow: None }));
     }
@@ -159,6 +176,7 @@ pub(super) fn ground(
         awaited: offered.filter(|_| genesis.is_none()).map(|root| root.genesis),
         history: History::default(),
         operations: Operations::default(),
+        extent: Extent::default(),
     };
     if let Some(genesis) = &genesis {
         ground.operations.add_stored(&genesis.bytes);

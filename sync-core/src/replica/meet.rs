@@ -10,7 +10,7 @@ use crate::identity::Role;
 use crate::limits::CLONED_WAIT_SECONDS;
 use crate::position::Position;
 use crate::store::{PeerRow, StoreError};
-use crate::wire::{Close, CloseCode};
+use crate::wire::{Close, CloseCode, Message};
 
 /// What a peer's hello says.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +131,9 @@ impl Replica {
             let head = row.head.number;
             tx.set_unsure(&mut row, head)?;
         }
+        let untold = tx.tell_untold(&row)?;
         tx.commit()?;
+        let untold = untold.iter().filter_map(|refusal| Message::decode(refusal, self.identity.id()).ok()).collect();
 
         self.outputs.push_back(Output::Event(Event::LinkLive(peer)));
         if copy == Copy::Other || forgot || at.is_none() {
@@ -149,6 +151,7 @@ impl Replica {
             }
             link.session.handle_unsure(row.unsure);
             link.session.handle_met(at, row.head);
+            link.session.handle_untold(untold);
         }
         if is_news_of_node {
             self.grant(now, peer)?;

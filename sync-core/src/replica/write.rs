@@ -44,6 +44,12 @@ pub enum WriteError {
         /// The size of the change.
         bytes: usize,
     },
+    /// Its history is as long as others take, and cannot be cut here.
+    #[error(
+        "the history of {0} is full and cannot be cut here: settle its conflicts, let its home hub cut it (link to that, or \
+         move the home), or split what does not fit one change"
+    )]
+    Full(DocumentKey),
     /// The stored changes no longer make a document.
     #[error("{key} cannot be loaded: {error}")]
     Damaged {

@@ -282,18 +282,25 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Appends the document's last entry once more, so that the peer is sent it again. For a hub, whose feed has every frontier,
-    /// that is the newest frontier: the last to come may be an old one.
+    /// Appends the document's last entry once more, so that the peer is sent it again. For a hub that is the newest frontier,
+    /// because the last to come may be an old one, and of a layer every frontier.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn feed_again(&self, peer: &mut PeerRow, document: DocumentRow) -> Result<(), StoreError> {
         let Some(last) = self.feed_last(peer, document)? else { return Ok(()) };
+        let stored = self.document_by_row(document)?;
         let log = match peer.role {
-            Role::Hub => self.document_by_row(document)?.latest.unwrap_or(last),
+            Role::Hub => stored.latest.unwrap_or(last),
             Role::Node => last,
         };
+        // First, so that it brings all that the others need: one of them may be held there without its changes.
         self.append_frontier_entry(peer, document, log)?;
+        if peer.role == Role::Hub && stored.key.kind == DocumentKind::Layer {
+            for row in self.log_of(document)?.iter().filter(|row| row.held && row.seq != log) {
+                self.append_frontier_entry(peer, document, row.seq)?;
+            }
+        }
         self.set_head(peer)
     }
 

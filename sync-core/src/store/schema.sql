@@ -175,6 +175,17 @@ CREATE TABLE staging (
   PRIMARY KEY (transfer, start)
 ) STRICT;
 
+-- Refused entries of peers' feeds of which the peer may not have heard, because its link died. They are told again after the
+-- next hello, until the document comes in a form that is taken.
+CREATE TABLE untold (
+  id          INTEGER PRIMARY KEY,         -- the oldest makes room
+  peer        INTEGER NOT NULL REFERENCES peer (id),
+  document    BLOB    NOT NULL,            -- 16 bytes
+  refusal     BLOB    NOT NULL,            -- the frame that says so
+  told        INTEGER NOT NULL DEFAULT 0,  -- in how many sessions it was told again
+  UNIQUE (peer, document)
+) STRICT;
+
 -- Join tokens, only on a hub. The secret itself is not kept.
 CREATE TABLE token (
   id          BLOB    PRIMARY KEY,         -- 8 bytes

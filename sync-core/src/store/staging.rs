@@ -33,6 +33,7 @@ pub enum Staged {
 struct Row {
     id: i64,
     transfer: TransferId,
+    total: u64,
     held: u64,
 }
 
@@ -65,11 +66,21 @@ impl Tx<'_> {
         Ok(Staged::Kept)
     }
 
+    /// Whether a part claims another size of its transfer than the part that began it, which was counted against the bounds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn contradicts_staged(&self, peer: &PeerRow, document: DocumentId, part: &Part) -> Result<bool, StoreError> {
+        let row = self.transfer_row(peer, document)?;
+        Ok(row.is_some_and(|row| row.transfer == part.transfer && row.total != part.total))
+    }
+
     fn transfer_row(&self, peer: &PeerRow, document: DocumentId) -> Result<Option<Row>, StoreError> {
-        let mut statement =
-            self.inner.prepare_cached("SELECT id, transfer, held FROM transfer WHERE peer = ? AND document = ?")?;
+        let mut statement = self
+            .inner
+            .prepare_cached("SELECT id, transfer, total, held FROM transfer WHERE peer = ? AND document = ?")?;
         let found = statement.query_row((peer.id, document.0), |row| {
-            Ok(Row { id: row.get(0)?, transfer: TransferId(row.get(1)?), held: row.get(2)? })
+            Ok(Row { id: row.get(0)?, transfer: TransferId(row.get(1)?), total: row.get(2)?, held: row.get(3)? })
         });
         Ok(found.optional()?)
     }
@@ -82,7 +93,7 @@ impl Tx<'_> {
         )?;
         let id = self.inner.last_insert_rowid();
         self.make_room(peer, id)?;
-        Ok(Row { id, transfer: part.transfer, held: 0 })
+        Ok(Row { id, transfer: part.transfer, total: part.total, held: 0 })
     }
 
     /// Drops what is over a bound, never the transfer that has just begun: of the peer its oldest, over all peers the oldest

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use super::Clock;
 use super::link::{CloseCode, FrameSender, Link, LinkControl, LinkError};
 use super::machine::{Machine, Threads};
+use super::outbox::{LinkOut, Outbox, Waiting, outbox};
 use crate::env::{CrashPoint, Witness};
 use crate::id::LinkId;
 use crate::identity::{Identity, VerifiedPeer};
-use crate::limits::{CLONED_WAIT_SECONDS, EVENTS_KEPT, JOBS_WAITING_MAX, LAST_FRAMES_WAIT, LINK_FRAMES_WAITING_MAX};
+use crate::limits::{CLONED_WAIT_SECONDS, EVENTS_KEPT, JOBS_WAITING_MAX, LAST_FRAMES_WAIT};
 use crate::replica::{Event, Now, Output, Replica};
 use crate::store::StoreError;
 use crate::wire::{self, Close};
@@ -32,15 +33,9 @@ enum Job {
     Stop,
 }
 
-/// What the replica has for a link.
-enum LinkOut {
-    Frame { frame: Vec<u8>, carries_changes: bool },
-    Close(Close),
-}
-
 /// The way out to a link's driver.
 struct LinkQueue {
-    frames: mpsc::Sender<LinkOut>,
+    frames: Outbox,
     control: LinkControl,
 }
 
@@ -160,7 +155,7 @@ impl ReplicaHandle {
     /// Drives a link until it ends.
     pub async fn drive(&self, link: Link, is_dialer: bool) -> LinkEnd {
         let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
-        let (out, frames) = mpsc::channel(LINK_FRAMES_WAITING_MAX);
+        let (out, frames) = outbox();
         let Link { peer, control, sender, mut receiver, .. } = link;
         let out = LinkQueue { frames: out, control: control.clone() };
         let up = Job::LinkUp { link: id, peer, is_dialer, out };
@@ -238,12 +233,12 @@ fn lost(error: &LinkError) -> LinkEnd {
 
 /// Sends until a close was sent or the link failed; `None` when the replica lets go of the queue.
 async fn write_frames(
-    mut frames: mpsc::Receiver<LinkOut>,
+    mut frames: Waiting,
     mut sender: FrameSender,
     control: &LinkControl,
     witness: &Witness,
 ) -> Option<LinkEnd> {
-    while let Some(out) = frames.recv().await {
+    while let Some(out) = frames.next().await {
         match out {
             LinkOut::Frame { frame, carries_changes } => {
                 if carries_changes {
@@ -339,7 +334,7 @@ impl Owner {
                 {
                     let message = format!("the other side cannot take the link: {error}");
                     let close = Close { code: wire::CloseCode::Storage, message, retry_after_ms: 0, incarnation: 0 };
-                    let _ = queue.frames.try_send(LinkOut::Close(close));
+                    let _ = queue.frames.put(LinkOut::Close(close));
                 }
                 result
             }
@@ -374,7 +369,7 @@ impl Owner {
     /// not leave, so the link is cut under it.
     fn put(&mut self, link: LinkId, out: LinkOut) {
         if let Some(queue) = self.links.get(&link)
-            && queue.frames.try_send(out).is_err()
+            && queue.frames.put(out).is_err()
         {
             queue.control.close(CloseCode::TOO_SLOW, "what was sent is not read");
             self.links.remove(&link);

@@ -24,7 +24,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 
 use crate::id::{Chain, NodeId};
 use crate::identity::{PublicKey, Signature, SigningKey};
-use crate::limits::{BUNDLE_BYTES_MAX, CERTIFICATE_BYTES_MAX, FRAME_BYTES_MAX};
+use crate::limits::{BUNDLE_BYTES_MAX, BUNDLE_FRAMES_MAX, CERTIFICATE_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::position::Position;
 
 const MAGIC: &[u8; 16] = b"archipel bundle\n";
@@ -70,6 +70,9 @@ pub enum BundleReadError {
         /// Its length.
         bytes: u64,
     },
+    /// Over [`BUNDLE_FRAMES_MAX`].
+    #[error("the bundle has more than {BUNDLE_FRAMES_MAX} frames; what came before in it was taken")]
+    TooManyFrames,
     /// Its end is missing, or bytes in it were changed.
     #[error("the bundle is damaged: cut short, or changed on the way; copy it again, nothing of it was taken")]
     Damaged,
@@ -95,6 +98,7 @@ pub struct BundleWriter<W> {
     out: W,
     hasher: blake3::Hasher,
     bytes: u64,
+    frames: u64,
 }
 
 impl<W: Write> BundleWriter<W> {
@@ -103,7 +107,7 @@ impl<W: Write> BundleWriter<W> {
     /// # Errors
     /// What the writer says.
     pub fn begin(out: W, header: &BundleHeader) -> std::io::Result<Self> {
-        let mut writer = Self { out, hasher: content_hasher(), bytes: 0 };
+        let mut writer = Self { out, hasher: content_hasher(), bytes: 0, frames: 0 };
         writer.put(MAGIC)?;
         writer.put(&[BUNDLE_VERSION])?;
         writer.put(&header.recipient.0)?;
@@ -118,13 +122,16 @@ impl<W: Write> BundleWriter<W> {
     /// # Errors
     /// What the writer says.
     pub fn frame(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        self.frames = self.frames.saturating_add(1);
         self.put_with_length(frame)
     }
 
-    /// Bytes written so far.
+    /// Whether so many more frames of so many bytes fit the bounds of a bundle, with its end.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    pub fn fits(&self, frames: u64, bytes: u64) -> bool {
+        let lengths = frames.saturating_mul(4);
+        let end = [self.bytes, bytes, lengths, TRAILER_BYTES].into_iter().fold(0, u64::saturating_add);
+        end <= BUNDLE_BYTES_MAX && self.frames.saturating_add(frames) <= BUNDLE_FRAMES_MAX
     }
 
     /// Ends the frames and signs; gives the length of the whole in bytes.
@@ -162,6 +169,7 @@ pub struct BundleReader<R> {
     at: u64,
     /// Where the signature begins.
     end: u64,
+    frames_left: u64,
 }
 
 impl<R: Read + Seek> BundleReader<R> {
@@ -189,7 +197,8 @@ impl<R: Read + Seek> BundleReader<R> {
         let certificate = take_with_length(&mut source, CERTIFICATE_BYTES_MAX)?.ok_or(BundleReadError::Damaged)?;
         let at = source.stream_position()?;
         let end = bytes.checked_sub(SIGNATURE_BYTES).filter(|end| *end > at).ok_or(BundleReadError::Damaged)?;
-        Ok(Self { source, header: BundleHeader { recipient, from, certificate }, at, end })
+        let header = BundleHeader { recipient, from, certificate };
+        Ok(Self { source, header, at, end, frames_left: BUNDLE_FRAMES_MAX })
     }
 
     /// The header.
@@ -227,7 +236,10 @@ impl<R: Read + Seek> BundleReader<R> {
         };
         self.at = self.source.stream_position()?;
         match frame {
-            Some(frame) if self.at < self.end => Ok(Some(frame)),
+            Some(frame) if self.at < self.end => {
+                self.frames_left = self.frames_left.checked_sub(1).ok_or(BundleReadError::TooManyFrames)?;
+                Ok(Some(frame))
+            }
             None if self.at == self.end => Ok(None),
             _ => Err(malformed),
         }

@@ -59,25 +59,40 @@ fn frame(mut compressor: Compressor<'_>, plain: &[u8]) -> std::io::Result<Vec<u8
     Ok(frame.strip_prefix(&MAGIC).map(<[u8]>::to_vec).unwrap_or(frame))
 }
 
-/// Undoes [`compress`], never holding more than the bound in memory whatever the frame claims.
-pub(super) fn decompress(packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
+/// Undoes [`compress`], never holding more than `bound` bytes in memory whatever the frame claims.
+pub(super) fn decompress(packed: &[u8], bound: usize) -> Result<Vec<u8>, UnpackError> {
     let (number, bytes) = packed.split_first().ok_or(UnpackError::Truncated)?;
     let framed = (&MAGIC[..]).chain(bytes);
     match *number {
-        STORED if bytes.len() > DELTA_BYTES_MAX => Err(UnpackError::TooLarge),
+        STORED if bytes.len() > bound => Err(UnpackError::TooLarge),
         STORED => Ok(bytes.to_vec()),
-        PLAIN_ZSTD => read_all(Decoder::with_buffer(framed)),
-        ZSTD_WITH_DICTIONARY_1 => read_all(Decoder::with_prepared_dictionary(framed, &ROW_DECODER)),
+        PLAIN_ZSTD => read_all(Decoder::with_buffer(framed), bound),
+        ZSTD_WITH_DICTIONARY_1 => read_all(Decoder::with_prepared_dictionary(framed, &ROW_DECODER), bound),
         number => Err(UnpackError::Dictionary { number }),
     }
 }
 
-/// Reads a zstd stream up to the bound.
-pub(super) fn read_all<R: std::io::BufRead>(decoder: std::io::Result<Decoder<'_, R>>) -> Result<Vec<u8>, UnpackError> {
+/// Bytes that the buffer of a zstd stream begins with.
+const FIRST_BYTES: usize = 16 * 1024;
+
+/// Reads a zstd stream of at most `bound` bytes into a buffer that never grows past them.
+pub(super) fn read_all<R: std::io::BufRead>(
+    decoder: std::io::Result<Decoder<'_, R>>,
+    bound: usize,
+) -> Result<Vec<u8>, UnpackError> {
     let mut decoder = decoder.map_err(|_| UnpackError::Compression)?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| UnpackError::Compression)?;
     let mut plain = Vec::new();
-    let bound = DELTA_BYTES_MAX as u64;
-    decoder.take(bound.saturating_add(1)).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
-    if plain.len() as u64 > bound { Err(UnpackError::TooLarge) } else { Ok(plain) }
+    loop {
+        let room = plain.len().max(FIRST_BYTES).min(bound.saturating_sub(plain.len()));
+        plain.reserve_exact(room);
+        let more = (&mut decoder).take(room as u64).read_to_end(&mut plain).map_err(|_| UnpackError::Compression)?;
+        if more < room {
+            return Ok(plain);
+        }
+        if plain.len() == bound {
+            let ends = decoder.read(&mut [0]).map_err(|_| UnpackError::Compression)? == 0;
+            return if ends { Ok(plain) } else { Err(UnpackError::TooLarge) };
+        }
+    }
 }

@@ -111,6 +111,17 @@ impl Predictor {
         }
     }
 
+    /// Bytes that the record takes, but for the different texts. The nodes of an ordered map are half empty at worst.
+    pub(super) fn bytes(&self) -> usize {
+        let objects = self.objects.capacity().saturating_mul(size_of::<Object>());
+        let maps = [
+            self.fields.len().saturating_mul(size_of::<((u32, Key), Field)>()),
+            self.siblings.len().saturating_mul(size_of::<((usize, Option<Key>), Key)>()),
+            self.streams.len().saturating_mul(size_of::<(usize, Stream)>()),
+        ];
+        maps.into_iter().fold(objects, |bytes, of_map| bytes.saturating_add(of_map.saturating_mul(2)))
+    }
+
     pub(super) fn object_count(&self) -> usize {
         self.objects.len()
     }

@@ -4,7 +4,7 @@ use zstd::stream::read::Decoder;
 
 use super::UnpackError;
 use super::compression::read_all;
-use crate::limits::{CHANGE_BYTES_MAX, DELTA_CHANGES_MAX};
+use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
 
 /// A middle level: batches are made once a peer, and the content is text with much repetition.
 const ZSTD_LEVEL: i32 = 9;
@@ -21,7 +21,7 @@ pub(super) fn pack(chunks: &[&[u8]]) -> std::io::Result<Vec<u8>> {
 
 /// Unpacks chunks, never holding more than the bound in memory whatever the frame claims.
 pub(super) fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
-    let plain = read_all(Decoder::with_buffer(packed))?;
+    let plain = read_all(Decoder::with_buffer(packed), DELTA_BYTES_MAX)?;
     let mut chunks = Vec::new();
     let mut rest = plain.as_slice();
     while !rest.is_empty() {
@@ -42,7 +42,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::DELTA_BYTES_MAX;
 
     proptest! {
         #[test]

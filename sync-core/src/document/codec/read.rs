@@ -1,5 +1,6 @@
-//! Reads a batch of symbols back into chunks. Everything here comes from the network: each symbol takes a byte at least, each
-//! change is bounded before it is made, and what the symbols claim is not believed until the scanner has seen the chunk.
+//! Reads a batch of symbols back into chunks. Everything here comes from the network: each symbol takes a byte at least (which
+//! compressed is next to nothing), what is held is bounded before it is made, and what the symbols claim is not believed
+//! until the scanner has seen the chunk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +13,10 @@ use super::{Known, UnpackError, flags};
 use crate::document::history::ActorBytes;
 use crate::id::ChangeHash;
 use crate::limits::{
-    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_KEY_BYTES_MAX, CHANGE_OPERATIONS_MAX, CHANGE_PREDECESSORS_MAX,
-    DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, KEY_BYTES_MAX,
+    CHANGE_BYTES_MAX, CHANGE_DEPENDENCIES_MAX, CHANGE_MESSAGE_BYTES_MAX, CHANGE_OPERATIONS_MAX,
+    CHANGE_PREDECESSORS_MAX, DELTA_ACTORS_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_DEPENDENCIES_MAX,
+    DELTA_OPERATIONS_MAX, DELTA_PREDECESSORS_MAX, KEY_BYTES_MAX, NAMED_KEY_BYTES_MAX,
 };
-
-/// Bytes of keys in a batch, repeats written out. A sender with more of them sends its chunks as they are.
-const NAMED_KEY_BYTES_MAX: u64 = 4 * CHANGE_KEY_BYTES_MAX;
 
 /// A change that was rebuilt.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +25,16 @@ struct Rebuilt {
     max_op: u64,
 }
 
-/// The chunks of a batch, and their hashes.
-pub(super) fn read(source: Source<'_>, known: &impl Known) -> Result<(Vec<Vec<u8>>, Vec<ChangeHash>), UnpackError> {
-    let mut reader = BatchReader::new(source);
+/// Bytes of a text beside its own: two counters, and its places in a list that grows by doubling.
+const TEXT_PLACE_BYTES: usize = 64;
+
+/// The chunks of a batch, and their hashes. At most `bytes_max` bytes are held for it.
+pub(super) fn read(
+    source: Source<'_>,
+    known: &impl Known,
+    bytes_max: usize,
+) -> Result<(Vec<Vec<u8>>, Vec<ChangeHash>), UnpackError> {
+    let mut reader = BatchReader::new(source, bytes_max);
     let changes = reader.source.index(Lane::Batch)?;
     if changes > DELTA_CHANGES_MAX {
         return Err(UnpackError::TooMany);
@@ -36,7 +42,10 @@ pub(super) fn read(source: Source<'_>, known: &impl Known) -> Result<(Vec<Vec<u8
     reader.actors = reader.actors(known)?;
     let mut chunks = Vec::new();
     for _ in 0..changes {
-        chunks.push(reader.change(known)?);
+        let chunk = reader.change(known)?;
+        let place = size_of::<Rebuilt>().saturating_add(TEXT_PLACE_BYTES);
+        reader.chunk_bytes = reader.chunk_bytes.saturating_add(chunk.len()).saturating_add(place);
+        chunks.push(chunk);
     }
     reader.source.finish()?;
     Ok((chunks, reader.rebuilt.into_iter().map(|rebuilt| rebuilt.hash).collect()))
@@ -59,10 +68,17 @@ struct BatchReader<'a> {
     message: Vec<u8>,
     operations_left: u64,
     bytes_left: usize,
+    /// Bytes that may be held at once; and those of chunks, of texts, and of the change that is being read.
+    held_max: usize,
+    chunk_bytes: usize,
+    text_bytes: usize,
+    row_bytes: usize,
     /// Of the change that is being read: bytes of keys and values, and predecessors.
     change_bytes_left: usize,
     predecessors_left: u64,
-    /// Of the batch: bytes of keys, each counted as often as it is named.
+    /// Of the batch: dependencies, predecessors, and bytes of keys, each counted as often as it is named.
+    dependencies_left: u64,
+    all_predecessors_left: u64,
     named_key_bytes_left: u64,
 }
 
@@ -71,7 +87,7 @@ const fn malformed(what: &'static str) -> UnpackError {
 }
 
 impl<'a> BatchReader<'a> {
-    fn new(source: Source<'a>) -> Self {
+    fn new(source: Source<'a>, held_max: usize) -> Self {
         Self {
             source,
             predictor: Predictor::new(),
@@ -87,14 +103,30 @@ impl<'a> BatchReader<'a> {
             message: Vec::new(),
             operations_left: DELTA_OPERATIONS_MAX,
             bytes_left: DELTA_BYTES_MAX,
+            held_max,
+            chunk_bytes: 0,
+            text_bytes: 0,
+            row_bytes: 0,
             change_bytes_left: 0,
             predecessors_left: 0,
+            dependencies_left: DELTA_DEPENDENCIES_MAX,
+            all_predecessors_left: DELTA_PREDECESSORS_MAX,
             named_key_bytes_left: NAMED_KEY_BYTES_MAX,
         }
     }
 
+    /// Makes sure that so many bytes more may be held.
+    fn hold(&self, further: usize) -> Result<(), UnpackError> {
+        let held = [self.predictor.bytes(), self.chunk_bytes, self.text_bytes, self.row_bytes];
+        let held = held.into_iter().fold(further, usize::saturating_add);
+        if held > self.held_max { Err(UnpackError::TooLarge) } else { Ok(()) }
+    }
+
     fn actors(&mut self, known: &impl Known) -> Result<Actors, UnpackError> {
         let count = self.source.unsigned(Lane::Batch)?;
+        if count > DELTA_ACTORS_MAX {
+            return Err(UnpackError::TooMany);
+        }
         let mut by_name: BTreeMap<[u8; 4], Vec<ActorBytes>> = BTreeMap::new();
         let mut actors = Vec::new();
         for _ in 0..count {
@@ -166,7 +198,11 @@ impl<'a> BatchReader<'a> {
             self.timestamp = self.timestamp.wrapping_add(later);
         }
         if flags & flags::MESSAGE != 0 {
-            self.message = self.source.prefixed(Lane::Time)?.to_vec();
+            let message = self.source.prefixed(Lane::Time)?;
+            if message.len() > CHANGE_MESSAGE_BYTES_MAX {
+                return Err(UnpackError::TooLarge);
+            }
+            self.message = message.to_vec();
         }
         let rows = self.rows(actor, start_op)?;
         let deps = dependencies.into_iter().map(|(hash, _)| hash).collect();
@@ -188,6 +224,7 @@ impl<'a> BatchReader<'a> {
         if count > CHANGE_DEPENDENCIES_MAX {
             return Err(UnpackError::TooMany);
         }
+        self.dependencies_left = self.dependencies_left.checked_sub(count as u64).ok_or(UnpackError::TooMany)?;
         let mut found = Vec::new();
         for _ in 0..count {
             found.push(match self.source.index(Lane::Deps)? {
@@ -216,11 +253,23 @@ impl<'a> BatchReader<'a> {
         self.operations_left = self.operations_left.checked_sub(self.count).ok_or(UnpackError::TooMany)?;
         self.change_bytes_left = CHANGE_BYTES_MAX.min(self.bytes_left);
         self.predecessors_left = CHANGE_PREDECESSORS_MAX;
-        let mut rows: Vec<Row> = Vec::new();
+        self.row_bytes = 0;
+        let count = usize::try_from(self.count).map_err(|_| UnpackError::TooMany)?;
+        // Each has its flags.
+        if count > self.source.reader(Lane::OperationFlags).rest().len() {
+            return Err(UnpackError::Truncated);
+        }
+        let row_bytes = count.saturating_mul(size_of::<Row>());
+        self.hold(row_bytes)?;
+        self.row_bytes = row_bytes;
+        let mut rows: Vec<Row> = Vec::with_capacity(count);
         for further in 0..self.count {
             let counter = start_op.checked_add(further).and_then(|counter| u32::try_from(counter).ok());
             let name = OperationName { actor, counter: counter.ok_or(malformed("counter"))? };
             let row = self.row(name)?;
+            let beside = row.value.raw().len().saturating_add(row.predecessors.capacity().saturating_mul(8));
+            self.row_bytes = self.row_bytes.saturating_add(beside);
+            self.hold(0)?;
             if let RowKey::Text(text) = &row.key {
                 // A key costs a byte each time it is named, and a comparison of all of it when the column is written.
                 let left = self.named_key_bytes_left.checked_sub(text.len() as u64);
@@ -232,6 +281,14 @@ impl<'a> BatchReader<'a> {
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// Makes sure that a value of so many bytes can be made.
+    fn can_spend(&self, bytes: usize) -> Result<(), UnpackError> {
+        if bytes > self.change_bytes_left {
+            return Err(UnpackError::TooLarge);
+        }
+        self.hold(bytes)
     }
 
     /// Counts bytes that the chunk will have, before it is made.
@@ -308,6 +365,7 @@ impl<'a> BatchReader<'a> {
                 if text.len() > KEY_BYTES_MAX {
                     return Err(UnpackError::TooLarge);
                 }
+                self.text_bytes = self.text_bytes.saturating_add(text.len()).saturating_add(TEXT_PLACE_BYTES);
                 self.texts.push(Arc::from(text));
                 Ok(Key::Text(self.texts.len().saturating_sub(1)))
             }
@@ -337,7 +395,9 @@ impl<'a> BatchReader<'a> {
             Kind::Float => self.source.reader(Lane::TextBytes(stream)).array::<8>()?.to_vec(),
             Kind::Bytes => {
                 let length = self.source.unsigned(Lane::Texts(stream))?;
-                self.source.reader(Lane::TextBytes(stream)).take(length)?.to_vec()
+                let bytes = self.source.reader(Lane::TextBytes(stream)).take(length)?;
+                self.can_spend(bytes.len())?;
+                bytes.to_vec()
             }
             Kind::Text | Kind::HexText => self.text(key, kind)?.to_vec(),
         };
@@ -350,9 +410,12 @@ impl<'a> BatchReader<'a> {
         let texts = &mut self.predictor.stream(key).texts;
         if age > 0 {
             let index = texts.len().checked_sub(age);
-            return index.and_then(|index| texts.get(index)).cloned().ok_or(malformed("text"));
+            let text = index.and_then(|index| texts.get(index)).cloned().ok_or(malformed("text"))?;
+            self.can_spend(text.len())?;
+            return Ok(text);
         }
-        let shared: &[u8] = match (kind, texts.last()) {
+        let before = texts.last().cloned();
+        let shared: &[u8] = match (kind, &before) {
             (Kind::Text, Some(before)) => {
                 let shared = self.source.index(Lane::Texts(stream))?;
                 before.get(..shared).ok_or(malformed("text"))?
@@ -361,13 +424,14 @@ impl<'a> BatchReader<'a> {
         };
         let length = self.source.unsigned(Lane::Texts(stream))?;
         let rest = self.source.reader(Lane::TextBytes(stream)).take(length)?;
+        let digits = if kind == Kind::HexText { rest.len() } else { 0 };
         // Before it is made: a long text may be shared by many.
-        if shared.len() > self.change_bytes_left {
-            return Err(UnpackError::TooLarge);
-        }
+        let bytes = shared.len().saturating_add(rest.len()).saturating_add(digits);
+        self.can_spend(bytes)?;
         let text: Arc<[u8]> =
             if kind == Kind::HexText { Arc::from(unpack_hex(rest)) } else { Arc::from([shared, rest].concat()) };
-        texts.push(Arc::clone(&text));
+        self.text_bytes = self.text_bytes.saturating_add(bytes).saturating_add(TEXT_PLACE_BYTES);
+        self.predictor.stream(key).texts.push(Arc::clone(&text));
         Ok(text)
     }
 
@@ -377,21 +441,21 @@ impl<'a> BatchReader<'a> {
         key: Key,
         name: OperationName,
     ) -> Result<Vec<OperationName>, UnpackError> {
-        let count = self.source.unsigned(Lane::Predecessor)?;
-        let mut found = Vec::new();
-        if count == 0 {
-            found.push(self.earlier(name)?);
-        }
+        // 0 is short for one, none of those that are remembered.
+        let (count, is_named) = match self.source.unsigned(Lane::Predecessor)?.checked_sub(1) {
+            Some(count) => (count, true),
+            None => (1, false),
+        };
+        self.predecessors_left = self.predecessors_left.checked_sub(count).ok_or(UnpackError::TooMany)?;
+        self.all_predecessors_left = self.all_predecessors_left.checked_sub(count).ok_or(UnpackError::TooMany)?;
         let recent = self.predictor.recent(object, key);
-        for _ in 0..count.saturating_sub(1) {
-            found.push(match self.source.index(Lane::Predecessor)? {
-                0 => self.earlier(name)?,
-                place => {
-                    let recent = recent.get(place.saturating_sub(1)).copied().flatten();
-                    recent.ok_or(malformed("predecessor"))?
-                }
+        let mut found = Vec::new();
+        for _ in 0..count {
+            let place = if is_named { self.source.index(Lane::Predecessor)? } else { 0 };
+            found.push(match place.checked_sub(1) {
+                None => self.earlier(name)?,
+                Some(place) => recent.get(place).copied().flatten().ok_or(malformed("predecessor"))?,
             });
-            self.predecessors_left = self.predecessors_left.checked_sub(1).ok_or(UnpackError::TooMany)?;
         }
         Ok(found)
     }

@@ -6,14 +6,14 @@ use std::io::Write;
 use crate::document::codec::Packed;
 use crate::id::NodeId;
 use crate::identity::Role;
-use crate::limits::{BUNDLE_BYTES_MAX, PART_BYTES_MAX};
+use crate::limits::PART_BYTES_MAX;
 use crate::part::{Part, transfer_id};
 use crate::position::Position;
 use crate::replica::delta::{self, Next};
 use crate::replica::known::Known;
 use crate::replica::{Now, Replica, certificates};
 use crate::store::{FeedEntry, PeerRow, StoreError, Tx};
-use crate::wire::bundle::{BundleHeader, BundleWriter, TRAILER_BYTES};
+use crate::wire::bundle::{BundleHeader, BundleWriter};
 use crate::wire::{Hello, Message, Push, PushEntry, VERSION_MAX, VERSION_MIN};
 
 /// From where on a bundle has the feed.
@@ -136,8 +136,8 @@ impl Replica {
                 let push = Push { entry: None, through: Some(through), more };
                 frames.push(Message::Push(push).encode(self.identity.id()));
             }
-            let bytes: u64 = frames.iter().map(|frame| 4 + frame.len() as u64).sum();
-            if file.bytes() + bytes + TRAILER_BYTES > BUNDLE_BYTES_MAX {
+            let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
+            if !file.fits(frames.len() as u64, bytes) {
                 break;
             }
             for frame in frames {

@@ -5,11 +5,10 @@ use std::io::{Read, Seek};
 
 use super::track::{Fit, Track};
 use crate::document::DocumentKey;
-use crate::id::NodeId;
-use crate::identity::Role;
-use crate::identity::certificate::PeerRefusal;
-use crate::limits::BUNDLE_REFUSALS_LISTED_MAX;
-use crate::position::Position;
+use crate::id::{Incarnation, NodeId, StoreId};
+use crate::identity::certificate::{Certified, PeerRefusal};
+use crate::identity::{Identity, Role};
+use crate::limits::{BUNDLE_REFUSALS_LISTED_MAX, BUNDLE_STEP_FRAMES_MAX};
 use crate::replica::exchange::Reach;
 use crate::replica::{Event, Now, Output, Replica, certificates, members, scope};
 use crate::store::{PeerRow, StoreError, chain_origin};
@@ -101,6 +100,46 @@ pub enum ImportError {
     Store(#[from] StoreError),
 }
 
+/// A bundle for this replica that its exporter signed as it is. Nothing in it was looked at.
+#[derive(Debug)]
+pub struct CheckedBundle<R> {
+    file: BundleReader<R>,
+    exporter: Certified,
+}
+
+impl<R: Read + Seek> CheckedBundle<R> {
+    /// Reads the source once, to check the whole. Takes no store, so it need not hold up a replica.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn check(identity: &Identity, source: R) -> Result<Self, ImportError> {
+        let mut file = BundleReader::open(source)?;
+        let certified = certificates::check(identity, &file.header().certificate)?;
+        file.verify(&certified.key)?;
+        let exporter = certified.key.node_id();
+        let recipient = file.header().recipient;
+        if exporter == identity.id() {
+            return Err(ImportError::Own { recipient });
+        }
+        if recipient != identity.id() {
+            return Err(ImportError::OtherRecipient { recipient, exporter });
+        }
+        if (identity.role(), certified.role) == (Role::Node, Role::Node) {
+            return Err(ImportError::NotAHub { exporter });
+        }
+        Ok(Self { file, exporter: certified })
+    }
+}
+
+/// A bundle that is being taken, frame by frame. Links may be served between its steps, the exporter's too.
+#[derive(Debug)]
+pub struct Import<R> {
+    file: BundleReader<R>,
+    speaks_for: (StoreId, Incarnation),
+    track: Track,
+    imported: Imported,
+}
+
 impl Replica {
     /// Takes a bundle as if its exporter were at the other end of a link: each entry is admitted, or refused and put into
     /// quarantine, by who signed it. The source is read twice: once to check the whole.
@@ -108,28 +147,34 @@ impl Replica {
     /// # Errors
     /// [`ImportError`].
     pub fn import_bundle<R: Read + Seek>(&mut self, now: Now, source: R) -> Result<Imported, ImportError> {
-        let mut file = BundleReader::open(source)?;
-        let certificate = file.header().certificate.clone();
-        let certified = certificates::check(&self.identity, &certificate)?;
-        file.verify(&certified.key)?;
+        let checked = CheckedBundle::check(&self.identity, source)?;
+        let mut import = self.begin_import(now, checked)?;
+        loop {
+            if let Some(imported) = self.import_step(now, &mut import)? {
+                return Ok(imported);
+            }
+        }
+    }
+
+    /// Takes the hello of a bundle.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn begin_import<R: Read + Seek>(
+        &mut self,
+        now: Now,
+        checked: CheckedBundle<R>,
+    ) -> Result<Import<R>, ImportError> {
+        let CheckedBundle { mut file, exporter: certified } = checked;
         let exporter = certified.key.node_id();
-        let (recipient, from) = (file.header().recipient, file.header().from);
-        if exporter == self.identity.id() {
-            return Err(ImportError::Own { recipient });
-        }
-        if recipient != self.identity.id() {
-            return Err(ImportError::OtherRecipient { recipient, exporter });
-        }
-        if (self.identity.role(), certified.role) == (Role::Node, Role::Node) {
-            return Err(ImportError::NotAHub { exporter });
-        }
+        let (from, certificate) = (file.header().from, file.header().certificate.clone());
         let Some(Message::Hello(hello)) = next_message(&mut file, exporter)? else {
             return Err(ImportError::Unexpected);
         };
         if hello.version_max.min(VERSION_MAX) < hello.version_min.max(VERSION_MIN) {
             return Err(ImportError::NoCommonVersion { min: hello.version_min, max: hello.version_max });
         }
-        if from.number == 0 && from.chain != chain_origin(hello.store, hello.incarnation.number, recipient) {
+        if from.number == 0 && from.chain != chain_origin(hello.store, hello.incarnation.number, self.identity.id()) {
             return Err(ImportError::Unexpected);
         }
 
@@ -141,7 +186,21 @@ impl Replica {
         tx.set_certificate(exporter, &certificate)?;
         tx.commit()?;
         let (row, counts) = self.greet_by_file(now, row, &hello)?;
-        self.take_pushes(now, &mut file, &row, from, &hello, counts)
+        let imported = Imported {
+            exporter,
+            from: from.number,
+            through: from.number,
+            head: hello.head.number,
+            entries: 0,
+            changed: BTreeSet::new(),
+            refused: 0,
+            refusals: Vec::new(),
+            fit: Fit::OtherStore,
+            held: row.cursor.map_or(0, |place| place.number),
+            acknowledged: row.acked,
+        };
+        let track = Track::new(if counts { row.cursor } else { None }, from, counts);
+        Ok(Import { file, speaks_for: (hello.store, hello.incarnation), track, imported })
     }
 
     /// What the hello of a bundle changes: as over a link, but forward only, because it may be an old one. Whether it speaks
@@ -187,64 +246,63 @@ impl Replica {
         Ok((row, true))
     }
 
-    fn take_pushes<R: Read + Seek>(
+    /// Takes the next frames of a bundle, at most [`BUNDLE_STEP_FRAMES_MAX`]; `None` while there are more.
+    ///
+    /// # Errors
+    /// [`ImportError`]; then the import is over.
+    pub fn import_step<R: Read + Seek>(
         &mut self,
         now: Now,
-        file: &mut BundleReader<R>,
-        row: &PeerRow,
-        from: Position,
-        hello: &Hello,
-        counts: bool,
-    ) -> Result<Imported, ImportError> {
-        let exporter = row.node;
-        let mut track = Track::new(if counts { row.cursor } else { None }, from, counts);
-        let mut imported = Imported {
-            exporter,
-            from: from.number,
-            through: from.number,
-            head: hello.head.number,
-            entries: 0,
-            changed: BTreeSet::new(),
-            refused: 0,
-            refusals: Vec::new(),
-            fit: Fit::OtherStore,
-            held: row.cursor.map_or(0, |place| place.number),
-            acknowledged: row.acked,
-        };
-        while let Some(message) = next_message(file, exporter)? {
-            let Message::Push(Push { entry, through, more: _ }) = message else { return Err(ImportError::Unexpected) };
-            imported.entries += u64::from(entry.is_some());
-            let reach = through.and_then(|through| track.reach(through)).map_or(Reach::Stay, Reach::IfTaken);
-            let Some((taken, grown)) = self.take_push(now, exporter, entry, reach)? else { break };
-            // Parts that do not follow each other are nobody's transfer.
-            if taken.gap {
-                return Err(ImportError::Unexpected);
-            }
-            track.taken(taken.refused.is_some(), through);
-            imported.through = through.map_or(imported.through, |through| through.number);
-            if let Some(author) = taken.beside_itself {
-                self.count_fork(author)?;
-            }
-            if let Some(refuse) = &taken.refused {
-                let reason = refuse.message.clone();
-                self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
-                imported.refused += 1;
-                if imported.refusals.len() < BUNDLE_REFUSALS_LISTED_MAX {
-                    imported.refusals.push(refuse.clone());
-                }
-            }
-            imported.changed.extend(taken.changed.clone());
-            let revokes = taken.revokes;
-            self.follow_up(now, taken, grown)?;
-            if revokes && self.store.begin_read()?.peer(exporter)?.is_some_and(|row| row.revoked) {
-                return Err(ImportError::Revoked { exporter });
+        import: &mut Import<R>,
+    ) -> Result<Option<Imported>, ImportError> {
+        let exporter = import.imported.exporter;
+        let Some(row) = self.store.begin_read()?.peer(exporter)? else { return Ok(Some(finished(import))) };
+        if row.revoked {
+            return Err(ImportError::Revoked { exporter });
+        }
+        // A link may have been served since the last step.
+        import.track.meanwhile(row.their_store == Some(import.speaks_for), row.cursor);
+        for _ in 0..BUNDLE_STEP_FRAMES_MAX {
+            let Some(message) = next_message(&mut import.file, exporter)? else {
+                return Ok(Some(finished(import)));
+            };
+            let Message::Push(push) = message else { return Err(ImportError::Unexpected) };
+            self.import_push(now, import, push)?;
+        }
+        Ok(None)
+    }
+
+    fn import_push<R>(&mut self, now: Now, import: &mut Import<R>, push: Push) -> Result<(), ImportError> {
+        let Import { track, imported, .. } = import;
+        let exporter = imported.exporter;
+        let Push { entry, through, more: _ } = push;
+        imported.entries += u64::from(entry.is_some());
+        let reach = through.and_then(|through| track.reach(through)).map_or(Reach::Stay, Reach::IfTaken);
+        let Some((taken, grown)) = self.take_push(now, exporter, entry, reach)? else { return Ok(()) };
+        // Parts that do not follow each other are nobody's transfer.
+        if taken.gap || taken.contradicts {
+            return Err(ImportError::Unexpected);
+        }
+        track.taken(taken.refused.is_some(), through);
+        imported.through = through.map_or(imported.through, |through| through.number);
+        if let Some(author) = taken.beside_itself {
+            self.count_fork(author)?;
+        }
+        if let Some(refuse) = &taken.refused {
+            let reason = refuse.message.clone();
+            self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
+            imported.refused += 1;
+            if imported.refusals.len() < BUNDLE_REFUSALS_LISTED_MAX {
+                imported.refusals.push(refuse.clone());
             }
         }
-        imported.fit = track.fit();
-        if counts {
-            imported.held = track.cursor.map_or(0, |place| place.number);
+        imported.changed.extend(taken.changed.clone());
+        let revokes = taken.revokes;
+        self.follow_up(now, taken, grown)?;
+        if revokes && self.store.begin_read()?.peer(exporter)?.is_some_and(|row| row.revoked) {
+            return Err(ImportError::Revoked { exporter });
         }
-        Ok(imported)
+        Ok(())
     }
 }
 
@@ -256,6 +314,15 @@ impl Imported {
             |refuse: &Refuse| matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Generation);
         self.fit == Fit::Gap || self.refusals.iter().any(builds)
     }
+}
+
+fn finished<R>(import: &mut Import<R>) -> Imported {
+    let Import { track, imported, .. } = import;
+    imported.fit = track.fit();
+    if let Some(held) = track.held() {
+        imported.held = held;
+    }
+    imported.clone()
 }
 
 fn next_message<R: Read + Seek>(file: &mut BundleReader<R>, exporter: NodeId) -> Result<Option<Message>, ImportError> {

@@ -19,6 +19,7 @@ pub enum Fit {
 }
 
 /// The place that is held, and what a bundle has brought to it so far.
+#[derive(Debug)]
 pub(super) struct Track {
     pub(super) cursor: Option<Position>,
     /// The places count, and everything between `cursor` and the present entry was in the bundle.
@@ -39,6 +40,21 @@ impl Track {
         // It may have no entries at all, and begin further than what is held.
         let is_gap = from.number > cursor.map_or(0, |place| place.number);
         Self { cursor, is_connected, is_step_refused: false, is_refused: false, is_gap, moved: false, counts }
+    }
+
+    /// Between two frames the exporter may have been served over a link: whether the bundle still speaks for its store as it is
+    /// known, and the place that is held now. From a place that was not reached here the bundle goes on where it gets there.
+    pub(super) fn meanwhile(&mut self, is_known: bool, cursor: Option<Position>) {
+        self.counts &= is_known;
+        if self.counts && cursor != self.cursor {
+            (self.cursor, self.is_connected) = (cursor, false);
+        }
+        self.is_connected &= self.counts;
+    }
+
+    /// Number up to which the feed is held, where the places count.
+    pub(super) fn held(&self) -> Option<u64> {
+        self.counts.then(|| self.cursor.map_or(0, |place| place.number))
     }
 
     fn is_past(&self, place: Position) -> bool {
