@@ -163,13 +163,9 @@ impl Replica {
     }
 
     /// By the peer's cursor this store has lost its past.
-    fn lose_past(&mut self, now: Now, mut peer: PeerRow) -> Result<(), StoreError> {
-        if self.identity.role() == Role::Hub && peer.role == Role::Node {
-            let tx = self.store.begin()?;
-            tx.set_believed(&mut peer, true)?;
-            tx.commit()?;
-        }
-        self.begin_incarnation(now, 0)
+    fn lose_past(&mut self, now: Now, peer: PeerRow) -> Result<(), StoreError> {
+        let on_the_word_of_a_node = self.identity.role() == Role::Hub && peer.role == Role::Node;
+        self.begin_incarnation(now, 0, on_the_word_of_a_node.then_some(peer))
     }
 
     fn set_back_again(&mut self, id: LinkId, known: u32) {
