@@ -25,7 +25,7 @@ mod views;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
@@ -70,7 +70,8 @@ impl Store {
         restrict_to_owner(folder);
         let lock = lock(folder)?;
         let path = folder.join(DATABASE_FILE);
-        Self::open_file(&path, path.exists(), Some(lock), |flags| Connection::open_with_flags(&path, flags))
+        let reader = path.exists().then(|| Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY));
+        Self::open_file(&path, reader, Some(lock), || Connection::open(&path))
     }
 
     /// Opens the database `path` on a file system that SQLite knows by the name `vfs` (`sqlite3_vfs_register`), as
@@ -81,22 +82,30 @@ impl Store {
     /// [`OpenError`]; an existing database is as it was.
     pub fn open_on(vfs: &str, path: &str) -> Result<Self, OpenError> {
         let connect = |flags| Connection::open_with_flags_and_vfs(path, flags, vfs);
-        let is_there = connect(OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok();
-        Self::open_file(Path::new(path), is_there, None, connect)
+        let reader = Some(connect(OpenFlags::SQLITE_OPEN_READ_ONLY));
+        // Only SQLite can say whether it is there.
+        let is_missing = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::CannotOpen);
+        let reader = reader.filter(|reader| !reader.as_ref().is_err_and(is_missing));
+        Self::open_file(Path::new(path), reader, None, || connect(OpenFlags::default()))
     }
 
+    /// `reader` has opened the file for reading, if it is there.
     fn open_file(
         path: &Path,
-        is_there: bool,
+        reader: Option<rusqlite::Result<Connection>>,
         lock: Option<File>,
-        connect: impl Fn(OpenFlags) -> rusqlite::Result<Connection>,
+        connect: impl FnOnce() -> rusqlite::Result<Connection>,
     ) -> Result<Self, OpenError> {
-        if is_there {
+        if let Some(reader) = reader {
             // The settings below write to the file, so whose it is has to be known before.
-            let connection = connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
-            migrations::check_before_writing(&connection.map_err(StoreError::from)?, path)?;
+            match migrations::check_before_writing(&reader.map_err(StoreError::from)?, path) {
+                // A power loss during the first start leaves a journal, which takes a connection that may write to undo.
+                Ok(()) | Err(OpenError::Store(StoreError::ReadOnly)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let connection = connect(OpenFlags::default()).map_err(StoreError::from)?;
+        let connection = connect().map_err(StoreError::from)?;
+        migrations::check_before_writing(&connection, path)?;
         Self::prepare(connection, lock, path)
     }
 

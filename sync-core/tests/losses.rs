@@ -149,6 +149,29 @@ fn a_hub_set_back_that_writes_nothing_gets_back_from_its_node_what_it_forgot() {
     assert_eq!(fleet.state(hub, &layer_key("base"))["objects"]["one"]["image"], "web:3");
 }
 
+/// Each link dies after some frames, and so does the hub; what the node has begun to give back is not forgotten.
+#[test]
+fn a_hub_set_back_whose_links_keep_dying_is_brought_forward() {
+    for frames in 0..14 {
+        let (mut fleet, hub, node) = served(10);
+        let copy = fleet.backup(hub);
+        for version in 3..=5 {
+            release(&mut fleet, hub, &format!("web:{version}"));
+            fleet.report(node, json!({ "web": { "ready": version } }));
+            fleet.sync(node, hub);
+        }
+        fleet.restore(hub, &copy);
+        for turn in 0..4 {
+            fleet.sync_cut_after(node, hub, frames);
+            fleet.restart(if turn % 2 == 0 { hub } else { node });
+        }
+        comes_to_rest(&mut fleet, node, hub);
+        let shown = &fleet.state(hub, &layer_key("base"))["objects"]["one"]["image"];
+        assert_eq!(shown, "web:5", "links of {frames} frames");
+        assert_eq!(fleet.observed(hub, node), json!({ "web": { "ready": 5 } }), "links of {frames} frames");
+    }
+}
+
 #[test]
 fn a_hub_set_back_gets_everything_from_another_hub() {
     let mut fleet = Fleet::new(7);

@@ -157,3 +157,27 @@ fn a_write_that_fails_within_an_edit_undoes_itself_and_nothing_else() {
     assert!(failed.is_err());
     assert_eq!(fleet.dump(hub), before);
 }
+
+/// The first start makes the file with a rollback journal, before it has a write-ahead log.
+#[test]
+fn a_file_whose_first_start_a_power_loss_ended_is_opened() {
+    let (running, left) = (memory_folder(), memory_folder());
+    let path = running.path().join(DATABASE_FILE);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // More than the cache holds, so that pages go to the file before the commit.
+    connection
+        .execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (a); BEGIN; DROP TABLE t; CREATE TABLE u (a); INSERT INTO u VALUES (zeroblob(100000))")
+        .unwrap();
+    for entry in fs::read_dir(running.path()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+    }
+    drop(connection);
+    assert!(left.path().join(format!("{DATABASE_FILE}-journal")).exists());
+    // Undone, it is what it was before: here another program's.
+    assert!(matches!(Store::open(left.path()), Err(OpenError::Foreign { .. })));
+    let connection = rusqlite::Connection::open(left.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("DROP TABLE t").unwrap();
+    drop(connection);
+    drop(Store::open(left.path()).unwrap());
+}

@@ -9,7 +9,7 @@ use crate::id::{Incarnation, LinkId, NodeId, Nonce};
 use crate::identity::Role;
 use crate::position::Position;
 use crate::state::desired::{STORE_FIELD, StoreStamp};
-use crate::store::{StoreError, chain_origin};
+use crate::store::{PeerRow, StoreError, chain_origin};
 use crate::wire::{Close, CloseCode};
 
 use super::write::WriteError;
@@ -17,7 +17,13 @@ use super::write::WriteError;
 impl Replica {
     /// Begins a new incarnation, numbered above the present one and `above`: durable before anything else leaves, with a
     /// fresh actor. All feeds start over, open join tokens are void, and every link ends so that peers come again at once.
-    pub(super) fn begin_incarnation(&mut self, now: Now, above: u32) -> Result<(), StoreError> {
+    /// `believed` is the node on whose word alone: that it was believed is durable with what it was believed for.
+    pub(super) fn begin_incarnation(
+        &mut self,
+        now: Now,
+        above: u32,
+        believed: Option<PeerRow>,
+    ) -> Result<(), StoreError> {
         let Some(number) = self.incarnation.number.max(above).checked_add(1) else {
             tracing::error!("there is no higher incarnation; move this data folder away and join again");
             return Ok(());
@@ -26,6 +32,9 @@ impl Replica {
         let incarnation = Incarnation { number, nonce };
         let store = self.store_id;
         let tx = self.store.begin()?;
+        if let Some(mut peer) = believed {
+            tx.set_believed(&mut peer, true)?;
+        }
         tx.set_incarnation(incarnation)?;
         tx.restart_all_feeds(|peer| chain_origin(store, number, peer))?;
         let voided = tx.void_open_tokens()?;
@@ -68,7 +77,7 @@ impl Replica {
         }
         // Hubs alone keep account of incarnations. One below the own is an older word.
         if close.code == CloseCode::Restarted && close.incarnation >= self.incarnation.number {
-            return self.begin_incarnation(now, close.incarnation);
+            return self.begin_incarnation(now, close.incarnation, None);
         }
         Ok(())
     }

@@ -106,7 +106,8 @@ impl Replica {
         let forgot = at.is_some_and(|at| at < row.acked);
         // Of a layer a hub gets every frontier, and a later entry may stand below one that was dropped for it.
         let at = at.filter(|_| !(forgot && are_both_hubs));
-        let gives_back = is_own_node && row.role == Role::Hub && (copy == Copy::Other || is_behind);
+        // A feed that starts over forgets what was in it to be given back, so that goes in again.
+        let gives_back = is_own_node && row.role == Role::Hub && (copy == Copy::Other || is_behind || at.is_none());
         let is_news_of_node = copy != Copy::Known && !is_own_node && row.role == Role::Node;
         let is_first_of_hubs = copy == Copy::First && are_both_hubs && row.head.number > 0 && it.head.number > 0;
 
@@ -166,13 +167,9 @@ impl Replica {
     }
 
     /// By the peer's cursor this store has lost its past.
-    fn lose_past(&mut self, now: Now, mut peer: PeerRow) -> Result<(), StoreError> {
-        if self.identity.role() == Role::Hub && peer.role == Role::Node {
-            let tx = self.store.begin()?;
-            tx.set_believed(&mut peer, true)?;
-            tx.commit()?;
-        }
-        self.begin_incarnation(now, 0)
+    fn lose_past(&mut self, now: Now, peer: PeerRow) -> Result<(), StoreError> {
+        let on_the_word_of_a_node = self.identity.role() == Role::Hub && peer.role == Role::Node;
+        self.begin_incarnation(now, 0, on_the_word_of_a_node.then_some(peer))
     }
 
     fn set_back_again(&mut self, id: LinkId, known: u32) {
