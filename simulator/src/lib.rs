@@ -28,3 +28,4 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod scenario;
+pub mod shrink;
