@@ -1,6 +1,7 @@
 //! The command line of `archipel-sim`.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
+use crate::scenario::{list, schema};
 use crate::{embedded, live};
 
 /// Rehearse disconnects on the real code.
@@ -31,6 +33,14 @@ enum Command {
         /// Keep the work folder (databases, targets, logs) and print its path
         #[arg(long)]
         keep: bool,
+    },
+    /// Show the scenarios that come with this program
+    List,
+    /// Print the JSON schema of scenario files, for editors
+    Schema {
+        /// Print the tables of fields of the guide instead
+        #[arg(long)]
+        markdown: bool,
     },
     /// Measure against other engines in the same run
     #[command(subcommand)]
@@ -110,6 +120,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
+        Command::List => list(),
+        Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
+        Command::Schema { markdown: true } => say(&schema::markdown()),
         Command::Bench(Bench::Sync { quick, out, days, only, peers }) => {
             bench::run_sync(&bench::Options { quick, out, days, only, peers })
         }
@@ -126,6 +139,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::BenchAgents(rest) => bench::serve_agents(rest.arguments),
         Command::Hub(rest) => embedded::hub(rest.arguments),
         Command::Edge(rest) => embedded::edge(rest.arguments),
+    }
+}
+
+fn list() -> ExitCode {
+    match list::table() {
+        Ok(table) => say(&format!("{table}\n")),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints text that may be longer than what its reader takes: `list | head` is no error.
+fn say(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("cannot print: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

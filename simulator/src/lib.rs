@@ -30,5 +30,6 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod scenario;
+pub mod shrink;
 pub mod stack;
 pub mod target;

@@ -31,6 +31,7 @@ use crate::scenario::{
     Attack, Check, DEFAULT, Depth, Disk, Drift, Layer, Link, LinkState, Offset, Share, Timestamp, Unsynced,
 };
 
+mod actions;
 mod calendars;
 mod events;
 mod expand;

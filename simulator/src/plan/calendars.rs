@@ -6,15 +6,8 @@ use super::stream::Stream;
 use crate::scenario::{Calendar, CalendarKind, Span, TimeOfDay, Timestamp, UtcOffset, Weekday};
 
 const DAY: Duration = Duration::from_secs(86_400);
-const WEEK: [Weekday; 7] = [
-    Weekday::Mon,
-    Weekday::Tue,
-    Weekday::Wed,
-    Weekday::Thu,
-    Weekday::Fri,
-    Weekday::Sat,
-    Weekday::Sun,
-];
+const WEEK: [Weekday; 7] =
+    [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
 
 /// Times between begin and end (not included), sorted, none touching another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +38,11 @@ impl Windows {
         let mut both = Vec::new();
         while let (Some((from, until)), Some((other_from, other_until))) = (ours.peek(), theirs.peek()) {
             both.push((*from.max(other_from), *until.min(other_until)));
-            if until <= other_until { ours.next() } else { theirs.next() };
+            if until <= other_until {
+                ours.next()
+            } else {
+                theirs.next()
+            };
         }
         both.into_iter().collect()
     }
@@ -139,7 +136,9 @@ fn hours(calendar: &Calendar, start: Timestamp, end: Duration) -> impl Iterator<
     (first_day..)
         .take_while(move |day| begin(*day) <= last)
         // 1970 began on a Thursday.
-        .filter(move |day| WEEK.get(usize::try_from((day + 3).rem_euclid(7)).unwrap_or(0)).is_some_and(|it| days.contains(it)))
+        .filter(move |day| {
+            WEEK.get(usize::try_from((day + 3).rem_euclid(7)).unwrap_or(0)).is_some_and(|it| days.contains(it))
+        })
         .map(move |day| (at(begin(day) + from), at(begin(day) + until).min(end)))
 }
 

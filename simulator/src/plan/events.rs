@@ -8,7 +8,7 @@ use super::links::{Ends, Meddling};
 use super::stream::Stream;
 use super::{Action, Event, Name, PlannedHub, PlannedNode};
 use crate::scenario::event::{Targets, matches};
-use crate::scenario::{Disk, EventSource, Kind, Range, Rate, Scenario, Share, Span};
+use crate::scenario::{Disk, EventSource, Kind, Rate, Scenario, Share, Span};
 
 /// Events of one plan: ten thousand nodes with a hundred changes of status a day for a week, and room.
 const EVENTS_MAX: usize = 8_000_000;
@@ -47,25 +47,21 @@ pub(super) fn events(
                 let mut stream = Stream::new(seed, &["event", source.key(), &target, &at.as_nanos().to_string()]);
                 let draw = source.draw.unwrap_or_else(|| stream.next_u32());
                 let lasts = source.lasts.map_or(Duration::ZERO, |lasts| stream.draw(lasts).0);
-                match source.kind {
-                    Kind::Cut | Kind::HubSplit => {
-                        let cut = (at, at + lasts, source.way.unwrap_or_default());
-                        meddling.entry(target.to_string()).or_default().cuts.push(cut);
-                        meddled += 1;
-                    }
-                    Kind::Link => {
-                        let Some(state) = source.state else { continue };
-                        let by = source.link.as_deref().map(Name::from);
-                        meddling.entry(target.to_string()).or_default().set.push((at, state, by));
-                        meddled += 1;
-                    }
-                    _ => {
-                        // What cannot have happened yet is left out: the node is not there.
-                        let there = joined.get(&target).is_none_or(|joined| *joined <= at);
-                        let action = action(source, lasts, disks.get(&target).copied(), &mut stream);
-                        if let Some(action) = action.filter(|_| there) {
-                            events.push(Event { at, action, on: target.clone(), draw });
-                        }
+                if matches!(source.kind, Kind::Cut | Kind::HubSplit) {
+                    let cut = (at, at + lasts, source.way.unwrap_or_default());
+                    meddling.entry(target.to_string()).or_default().cuts.push(cut);
+                    meddled += 1;
+                } else if source.kind == Kind::Link {
+                    let Some(state) = source.state else { continue };
+                    let by = source.link.as_deref().map(Name::from);
+                    meddling.entry(target.to_string()).or_default().set.push((at, state, by));
+                    meddled += 1;
+                } else {
+                    // What cannot have happened yet is left out: the node is not there.
+                    let there = joined.get(&target).is_none_or(|joined| *joined <= at);
+                    let action = action(source, lasts, disks.get(&target).copied(), &mut stream);
+                    if let Some(action) = action.filter(|_| there) {
+                        events.push(Event { at, action, on: target.clone(), draw });
                     }
                 }
             }
@@ -175,7 +171,7 @@ fn action(source: &EventSource, lasts: Duration, disk: Option<&Disk>, stream: &m
         Kind::WipeStore => Action::WipeStore,
         Kind::Clock1970 => Action::Clock1970,
         Kind::ClockJump => Action::ClockJump { by: stream.draw(source.by.unwrap_or_default()) },
-        Kind::ClockDrift => Action::ClockDrift { drift: stream.draw(source.drift.unwrap_or(Range::default())), lasts },
+        Kind::ClockDrift => Action::ClockDrift { drift: stream.draw(source.drift.unwrap_or_default()), lasts },
         Kind::AddressChange => Action::AddressChange,
         Kind::NatRebind => Action::NatRebind,
         Kind::Hostile => Action::Hostile { attack: source.attack? },

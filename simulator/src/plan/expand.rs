@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::events::{Fleet, events};
 use super::links::live;
 use super::members::{hub_entries, hubs, nodes};
-use super::{Action, Event, Name, Plan};
+use super::{Name, Plan};
 use crate::scenario::check::Problem;
 use crate::scenario::{Check, Depth, Scenario};
 
@@ -26,7 +26,9 @@ pub enum PlanError {
         there: Vec<Depth>,
     },
     /// At this depth there are fewer nodes, and the one that is named is not there.
-    #[error("at this depth nothing is called `{target}`, which the event `{event}` happens to: use a pattern, or `pick`")]
+    #[error(
+        "at this depth nothing is called `{target}`, which the event `{event}` happens to: use a pattern, or `pick`"
+    )]
     NoTarget {
         /// The entry's name or kind.
         event: String,
@@ -144,54 +146,10 @@ impl Plan {
     }
 
     /// Forgets the profiles that no link has any more.
-    pub(super) fn take_profiles_in_use(&mut self) {
+    pub(crate) fn take_profiles_in_use(&mut self) {
         let used: BTreeSet<Name> =
             self.links.iter().flat_map(|link| &link.changes).map(|change| change.profile.clone()).collect();
         self.profiles.retain(|name, _| used.contains(name));
-    }
-}
-
-impl Event {
-    fn hurry(&mut self, faster: &impl Fn(Duration) -> Duration) {
-        self.at = faster(self.at);
-        if let Some(lasts) = self.action.lasts_mut() {
-            *lasts = faster(*lasts);
-        }
-    }
-}
-
-impl Action {
-    /// How long it lasts, if it does; of a backup, how old it is.
-    #[must_use]
-    pub const fn lasts(&self) -> Option<Duration> {
-        match self {
-            Self::Crash { down: lasts }
-            | Self::PowerLoss { down: lasts, .. }
-            | Self::Pause { lasts }
-            | Self::DiskFull { lasts }
-            | Self::LyingFsync { lasts }
-            | Self::IoErrors { lasts, .. }
-            | Self::RestoreBackup { age: lasts }
-            | Self::CloneDisk { lasts }
-            | Self::ClockDrift { lasts, .. } => Some(*lasts),
-            _ => None,
-        }
-    }
-
-    /// The same to change.
-    pub(crate) const fn lasts_mut(&mut self) -> Option<&mut Duration> {
-        match self {
-            Self::Crash { down: lasts }
-            | Self::PowerLoss { down: lasts, .. }
-            | Self::Pause { lasts }
-            | Self::DiskFull { lasts }
-            | Self::LyingFsync { lasts }
-            | Self::IoErrors { lasts, .. }
-            | Self::RestoreBackup { age: lasts }
-            | Self::CloneDisk { lasts }
-            | Self::ClockDrift { lasts, .. } => Some(lasts),
-            _ => None,
-        }
     }
 }
 
@@ -199,4 +157,3 @@ fn checks(scenario: &Scenario) -> Vec<Check> {
     let run = if scenario.checks.run.is_empty() { Check::ALL.to_vec() } else { scenario.checks.run.clone() };
     run.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
-

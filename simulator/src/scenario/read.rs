@@ -34,7 +34,10 @@ pub enum ScenarioError {
         path: PathBuf,
     },
     /// There is neither a scenario of that name nor such a file.
-    #[error("no scenario and no file is called `{name}`{}; `archipel-sim list` shows what comes with it", did_you_mean(nearest))]
+    #[error(
+        "no scenario and no file is called `{name}`{}; `archipel-sim list` shows what comes with it",
+        did_you_mean(nearest)
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -115,7 +118,10 @@ impl Scenario {
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            let field = DeTable::parse(text).ok().and_then(|table| field_at(&table, span.start)).unwrap_or_default();
+            // What is missing has no place: its table is meant.
+            let tables = error.message().starts_with("missing ");
+            let table = DeTable::parse(text).ok();
+            let field = table.and_then(|table| field_at(&table, span.start, tables)).unwrap_or_default();
             let mistake = mistake(file, text, span.start, field, explain(error.message()));
             ScenarioError::Mistaken { mistakes: vec![mistake] }
         })?;
@@ -180,9 +186,11 @@ fn place_of(table: &Spanned<DeTable<'_>>, path: &[Step]) -> usize {
                 at = if value.get_ref().is_table() { key.span().start } else { value.span().start };
                 value
             }),
-            Step::Index(index) => inside.and_then(DeValue::as_array).and_then(|array| array.get(*index)).inspect(|value| {
-                at = value.span().start;
-            }),
+            Step::Index(index) => {
+                inside.and_then(DeValue::as_array).and_then(|array| array.get(*index)).inspect(|value| {
+                    at = value.span().start;
+                })
+            }
         };
         let Some(next) = next else { break };
         inside = Some(next.get_ref());
@@ -190,29 +198,30 @@ fn place_of(table: &Spanned<DeTable<'_>>, path: &[Step]) -> usize {
     at
 }
 
-/// The path of the innermost key or value that is written at byte `at`.
-fn field_at(table: &Spanned<DeTable<'_>>, at: usize) -> Option<String> {
+/// The path of the innermost key or value that is written at byte `at`; of `tables` only, if that is said.
+fn field_at(table: &Spanned<DeTable<'_>>, at: usize, tables: bool) -> Option<String> {
     let mut found: Option<(usize, String)> = None;
-    visit_table(table.get_ref(), "", &mut |path, span| {
+    visit_table(table.get_ref(), "", &mut |path, span, is_table| {
         let length = span.len();
-        if span.contains(&at) && found.as_ref().is_none_or(|(shortest, _)| length <= *shortest) {
+        let is_meant = if tables { is_table && span.start == at } else { span.contains(&at) };
+        if is_meant && found.as_ref().is_none_or(|(shortest, _)| length <= *shortest) {
             found = Some((length, path.to_owned()));
         }
     });
     found.map(|(_, path)| path)
 }
 
-fn visit_table(table: &DeTable<'_>, path: &str, visit: &mut impl FnMut(&str, std::ops::Range<usize>)) {
+fn visit_table(table: &DeTable<'_>, path: &str, visit: &mut impl FnMut(&str, std::ops::Range<usize>, bool)) {
     for (key, value) in table.iter() {
         let dot = if path.is_empty() { "" } else { "." };
         let path = format!("{path}{dot}{}", key.get_ref());
-        visit(&path, key.span());
+        visit(&path, key.span(), false);
         visit_value(value, &path, visit);
     }
 }
 
-fn visit_value(value: &Spanned<DeValue<'_>>, path: &str, visit: &mut impl FnMut(&str, std::ops::Range<usize>)) {
-    visit(path, value.span());
+fn visit_value(value: &Spanned<DeValue<'_>>, path: &str, visit: &mut impl FnMut(&str, std::ops::Range<usize>, bool)) {
+    visit(path, value.span(), value.get_ref().is_table());
     if let Some(table) = value.get_ref().as_table() {
         visit_table(table, path, visit);
     }

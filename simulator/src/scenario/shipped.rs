@@ -8,7 +8,21 @@ macro_rules! shipped {
 
 /// Names and texts, sorted by name.
 pub const ALL: &[(&str, &str)] = shipped![
+    "asymmetric-partition",
+    "cloned-node",
+    "disk-full",
+    "everything",
+    "flapping-link",
+    "hostile-node",
+    "hub-restored-from-backup",
     "offshore-wind-farm",
+    "power-loss",
+    "reconnect-herd",
+    "slow-metered-link",
+    "truck-in-tunnels",
+    "two-hubs-split",
+    "wrong-clocks",
+    "year-offline",
 ];
 
 /// The text of a scenario that comes with the simulator.

@@ -21,11 +21,11 @@ pub(super) fn check(scenario: &Scenario, names: &Names, root: &mut Place<'_>) {
         check_parameters(source, names, &mut place);
         check_when(source, scenario.heal_at(scenario.duration), &mut place);
         check_targets(source, names, &mut place);
-        if source.rate.is_some() || source.pick.is_some() {
-            if let Some(other) = drawn.insert(source.key(), index) {
-                let what = format!("`event[{other}]` draws under `{}` too: give one of them a `name`", source.key());
-                place.at(if source.name.is_some() { "name" } else { "kind" }).wrong(what);
-            }
+        if (source.rate.is_some() || source.pick.is_some())
+            && let Some(other) = drawn.insert(source.key(), index)
+        {
+            let what = format!("`event[{other}]` draws under `{}` too: give one of them a `name`", source.key());
+            place.at(if source.name.is_some() { "name" } else { "kind" }).wrong(what);
         }
     }
     check_named(scenario, names, root);
@@ -90,11 +90,12 @@ fn check_parameters(source: &EventSource, _: &Names, place: &mut Place<'_>) {
 }
 
 fn check_when(source: &EventSource, heal: Span, place: &mut Place<'_>) {
-    let ways = usize::from(!source.at.is_empty()) + usize::from(source.every.is_some()) + usize::from(source.rate.is_some());
+    let ways =
+        usize::from(!source.at.is_empty()) + usize::from(source.every.is_some()) + usize::from(source.rate.is_some());
     place.at("kind").require(ways == 1, "say when it happens by one of `at`, `every` and `rate`");
     for (index, at) in source.at.iter().enumerate() {
-        let what = format!("the world is healed at {heal}, and nothing happens after it");
-        place.at("at").item(index).require(*at <= heal, &what);
+        let what = format!("the world is healed at {heal}, and nothing happens at or after it");
+        place.at("at").item(index).require(*at < heal, &what);
     }
     if let Some(every) = source.every {
         place.at("every").require(every >= Span::seconds(1), "expected a second or more");

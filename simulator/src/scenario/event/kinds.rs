@@ -28,6 +28,20 @@ pub struct Spec {
     pub takes: &'static [&'static str],
 }
 
+impl Targets {
+    /// In words, with what is meant if nothing is named.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Hubs => "hubs",
+            Self::Members => "nodes; hubs if named",
+            Self::Links => "links of nodes; of hubs if named",
+            Self::HubLinks => "links between hubs",
+        }
+    }
+}
+
 impl Kind {
     /// Every kind: trouble with processes, disks, clocks and networks, hostile nodes, work.
     pub const ALL: [Self; 27] = [
@@ -97,10 +111,7 @@ impl Kind {
     /// Whether it is work that a healthy fleet does, rather than trouble.
     #[must_use]
     pub const fn is_work(self) -> bool {
-        matches!(
-            self,
-            Self::Edit | Self::Release | Self::Status | Self::TargetEdit | Self::Override | Self::Revoke
-        )
+        matches!(self, Self::Edit | Self::Release | Self::Status | Self::TargetEdit | Self::Override | Self::Revoke)
     }
 
     /// What it happens to and which parameters it takes.

@@ -12,17 +12,22 @@ const PLACES: u32 = 6;
 
 const MILLION: u64 = 1_000_000;
 
-const SPAN_PATTERN: &str = "[0-9]+ ?[a-zA-Z]+( ?[0-9]+ ?[a-zA-Z]+)*";
+const SPAN_PATTERN: &str = "[0-9.]+ ?[a-zA-Z]+( ?[0-9.]+ ?[a-zA-Z]+)*";
 
-/// A decimal number in millionths. More places than that are refused, not rounded.
+/// A decimal number in millionths, if 64 bits hold them.
 fn millionths(text: &str) -> Option<u64> {
+    wide_millionths(text).and_then(|value| u64::try_from(value).ok())
+}
+
+/// A decimal number of 64 bits in millionths. More places than that are refused, not rounded.
+fn wide_millionths(text: &str) -> Option<u128> {
     let (whole, places) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(places) || text.ends_with('.') || places.len() > PLACES as usize {
         return None;
     }
     let padded: String = places.chars().chain("000000".chars()).take(PLACES as usize).collect();
-    whole.parse::<u64>().ok()?.checked_mul(MILLION)?.checked_add(padded.parse().ok()?)
+    Some(u128::from(whole.parse::<u64>().ok()?) * u128::from(MILLION) + padded.parse::<u128>().ok()?)
 }
 
 /// Writes millionths as a decimal number without zeros at its end.
@@ -46,7 +51,7 @@ fn split(text: &str) -> (&str, &str) {
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = split(text);
     let (_, worth) = units.iter().find(|(name, _)| *name == unit)?;
-    let value = u128::from(millionths(number)?) * u128::from(*worth);
+    let value = wide_millionths(number)?.checked_mul(u128::from(*worth))?;
     (value % u128::from(MILLION) == 0).then(|| u64::try_from(value / u128::from(MILLION)).ok())?
 }
 
@@ -57,14 +62,20 @@ fn write_unit(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> 
     write!(f, "{}{name}", value / worth)
 }
 
-const SIZES: [(&str, u64); 7] =
-    [("B", 1), ("kB", 1000), ("KiB", 1 << 10), ("MB", 1_000_000), ("MiB", 1 << 20), ("GB", 1_000_000_000), ("GiB", 1 << 30)];
+const SIZES: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
 
-const BANDWIDTHS: [(&str, u64); 4] =
-    [("bit/s", 1), ("kbit/s", 1000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+const BANDWIDTHS: [(&str, u64); 4] = [("bit/s", 1), ("kbit/s", 1000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
 
 impl Quantity for Span {
-    const NAME: &'static str = "Span";
+    const NAME: &'static str = "duration";
     const EXPECTED: &'static str = "a duration such as \"5s\", \"1h 30m\" or \"7d\"";
     const PATTERN: &'static str = SPAN_PATTERN;
 
@@ -93,9 +104,9 @@ impl fmt::Display for Span {
 }
 
 impl Quantity for Offset {
-    const NAME: &'static str = "Offset";
+    const NAME: &'static str = "clock-offset";
     const EXPECTED: &'static str = "a difference of clocks such as \"5m\" or \"-1h\"";
-    const PATTERN: &'static str = "-?[0-9]+ ?[a-zA-Z]+( ?[0-9]+ ?[a-zA-Z]+)*";
+    const PATTERN: &'static str = "-?[0-9.]+ ?[a-zA-Z]+( ?[0-9.]+ ?[a-zA-Z]+)*";
 
     fn read(text: &str) -> Option<Self> {
         let size = Span::read(text.strip_prefix('-').unwrap_or(text))?.0;
@@ -112,7 +123,7 @@ impl fmt::Display for Offset {
 }
 
 impl Quantity for Drift {
-    const NAME: &'static str = "Drift";
+    const NAME: &'static str = "drift";
     const EXPECTED: &'static str = "a drift of a clock such as \"40ppm\" or \"-200ppm\"";
     const PATTERN: &'static str = "-?[0-9]+ ?ppm";
 
@@ -128,7 +139,7 @@ impl fmt::Display for Drift {
 }
 
 impl Quantity for Size {
-    const NAME: &'static str = "Size";
+    const NAME: &'static str = "size";
     const EXPECTED: &'static str = "a size such as \"512B\", \"64KiB\" or \"5MB\"";
     const PATTERN: &'static str = "[0-9]+(\\.[0-9]+)? ?(B|[kMG]B|[KMG]iB)";
 
@@ -144,7 +155,7 @@ impl fmt::Display for Size {
 }
 
 impl Quantity for Bandwidth {
-    const NAME: &'static str = "Bandwidth";
+    const NAME: &'static str = "bandwidth";
     const EXPECTED: &'static str = "a bandwidth such as \"64kbit/s\" or \"10Mbit/s\"";
     const PATTERN: &'static str = "[0-9]+(\\.[0-9]+)? ?[kMG]?bit/s";
 
@@ -160,7 +171,7 @@ impl fmt::Display for Bandwidth {
 }
 
 impl Quantity for Share {
-    const NAME: &'static str = "Share";
+    const NAME: &'static str = "share";
     const EXPECTED: &'static str = "a share such as \"2%\" or \"0.05%\", to four places";
     const PATTERN: &'static str = "[0-9]+(\\.[0-9]{1,4})? ?%";
 
@@ -182,7 +193,7 @@ impl fmt::Display for Share {
 const PER: [(&str, u64); 5] = [("week", 1), ("day", 7), ("h", 7 * 24), ("hour", 7 * 24), ("min", 7 * 24 * 60)];
 
 impl Quantity for Rate {
-    const NAME: &'static str = "Rate";
+    const NAME: &'static str = "rate";
     const EXPECTED: &'static str = "a rate such as \"2/day\", \"0.5/h\" or \"1/week\"";
     const PATTERN: &'static str = "[0-9]+(\\.[0-9]+)?/(week|day|h|hour|min)";
 
@@ -201,7 +212,7 @@ impl fmt::Display for Rate {
 }
 
 impl Quantity for Factor {
-    const NAME: &'static str = "Factor";
+    const NAME: &'static str = "factor";
     const EXPECTED: &'static str = "a factor such as \"0.25\" or \"4\"";
     const PATTERN: &'static str = "[0-9]+(\\.[0-9]{1,6})?";
 
@@ -217,7 +228,7 @@ impl fmt::Display for Factor {
 }
 
 impl Quantity for Count {
-    const NAME: &'static str = "Count";
+    const NAME: &'static str = "number";
     const EXPECTED: &'static str = "a whole number such as \"3\"";
     const PATTERN: &'static str = "[0-9]+";
 
@@ -233,7 +244,7 @@ impl fmt::Display for Count {
 }
 
 impl Quantity for Timestamp {
-    const NAME: &'static str = "Timestamp";
+    const NAME: &'static str = "time";
     const EXPECTED: &'static str = "a point in time in UTC such as \"2026-01-05T00:00:00Z\", in quotes";
     const PATTERN: &'static str = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z";
 
@@ -260,7 +271,7 @@ fn clock(text: &str) -> Option<u16> {
 }
 
 impl Quantity for TimeOfDay {
-    const NAME: &'static str = "TimeOfDay";
+    const NAME: &'static str = "time-of-day";
     const EXPECTED: &'static str = "a time of day such as \"08:30\"";
     const PATTERN: &'static str = "[0-2][0-9]:[0-5][0-9]";
 
@@ -276,7 +287,7 @@ impl fmt::Display for TimeOfDay {
 }
 
 impl Quantity for UtcOffset {
-    const NAME: &'static str = "UtcOffset";
+    const NAME: &'static str = "utc-offset";
     const EXPECTED: &'static str = "an offset from UTC such as \"+01:00\" or \"-03:30\"";
     const PATTERN: &'static str = "[+-][01][0-9]:[0-5][0-9]";
 
