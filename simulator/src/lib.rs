@@ -33,3 +33,4 @@ pub mod scenario;
 pub mod shrink;
 pub mod stack;
 pub mod target;
+pub mod workload;
