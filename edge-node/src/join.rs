@@ -65,6 +65,22 @@ pub async fn join(config: JoinConfig) -> Result<sync_core::id::NodeId, JoinError
     join_from(&Machine::system(), &config, Store::open).await
 }
 
+/// Gives a new store the identity of a node whose database was lost and whose key was not, and the hub that it had joined.
+///
+/// # Errors
+/// [`JoinError`]; the store is as it was.
+pub fn give_back(
+    store: &mut Store,
+    identity: &sync_core::identity::Identity,
+    hub: &str,
+    entropy: &mut dyn sync_core::env::Entropy,
+) -> Result<(), JoinError> {
+    let tx = store.begin()?;
+    tx.set_local(HUB, &HubAddress { address: hub.to_owned() })?;
+    tx.commit()?;
+    Ok(Replica::init(store, identity, entropy)?)
+}
+
 /// [`join`] on a machine of the caller's making, which opens the store when all else that can be wrong was looked at.
 ///
 /// # Errors

@@ -3,8 +3,10 @@
 //!
 //! A [`site::Site`] is one machine with what outlives a crash: its disk, its clock, its target.
 
+mod acts;
 pub mod site;
 pub mod wall;
+pub mod world;
 
 #[cfg(test)]
 mod tests;

@@ -79,9 +79,8 @@ fn deployment(name: &str, stream: &mut Stream, bytes: usize) -> (String, Value) 
 }
 
 fn config(name: &str, stream: &mut Stream, bytes: usize) -> (String, Value) {
-    let values = (0..1 + bytes.saturating_sub(150) / 45).map(|number| {
-        (format!("value-{number}"), Value::from(text(stream, 24)))
-    });
+    let values = (0..1 + bytes.saturating_sub(150) / 45)
+        .map(|number| (format!("value-{number}"), Value::from(text(stream, 24))));
     let data: serde_json::Map<String, Value> = values.collect();
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": "fleet"}, "data": data});

@@ -57,6 +57,7 @@ struct Member {
     next_port: u16,
     /// After this long without a datagram, in microseconds, its NAT forgets a mapping.
     nat_idle: Option<u64>,
+    is_frozen: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,25 +125,27 @@ impl Internet {
     fn deliver(&self) -> Option<u64> {
         let now = self.now();
         let mut inner = self.inner();
-        while inner.flights.peek().is_some_and(|flight| flight.0.at <= now) {
-            if let Some(Reverse(flight)) = inner.flights.pop()
-                && let Some(inbox) = inner.sockets.get_mut(&flight.to)
+        let Inner { flights, sockets, members, .. } = &mut *inner;
+        while flights.peek().is_some_and(|flight| flight.0.at <= now) {
+            if let Some(Reverse(flight)) = flights.pop()
+                && let Some(inbox) = sockets.get_mut(&flight.to)
                 && inbox.datagrams.len() < SOCKET_DATAGRAMS_MAX
             {
                 inbox.datagrams.push_back(flight.datagram);
-                if let Some(reader) = inbox.reader.take() {
+                let is_frozen = members.get(&flight.to.member).is_some_and(|member| member.is_frozen);
+                if let Some(reader) = inbox.reader.take_if(|_| !is_frozen) {
                     reader.wake();
                 }
             }
         }
-        inner.flights.peek().map(|flight| flight.0.at)
+        flights.peek().map(|flight| flight.0.at)
     }
 
     /// Adds a member. Its address stays until [`Internet::move_away`].
     pub fn add_member(&self, member: MemberId) {
         let mut inner = self.inner();
         let address = inner.fresh_address();
-        inner.members.insert(member, Member { address, next_port: PORTS_FROM, nat_idle: None });
+        inner.members.insert(member, Member { address, next_port: PORTS_FROM, nat_idle: None, is_frozen: false });
     }
 
     /// Where a member is now.
@@ -187,6 +190,20 @@ impl Internet {
         let address = inner.fresh_address();
         if let Some(member) = inner.members.get_mut(&member) {
             member.address = address;
+        }
+    }
+
+    /// Whether the process of the member stands still: what comes to it waits in its sockets, and nothing leaves.
+    pub fn set_frozen(&self, member: MemberId, is_frozen: bool) {
+        let mut inner = self.inner();
+        if let Some(member) = inner.members.get_mut(&member) {
+            member.is_frozen = is_frozen;
+        }
+        let sockets = inner.sockets.iter_mut().filter(|(socket, _)| socket.member == member && !is_frozen);
+        for (_, inbox) in sockets {
+            if let Some(reader) = inbox.reader.take() {
+                reader.wake();
+            }
         }
     }
 
@@ -275,6 +292,9 @@ impl Inner {
     }
 
     fn send(&mut self, from: SocketId, to: SocketAddr, bytes: &[u8], now: u64) -> Result<(), Loss> {
+        if self.members.get(&from.member).is_none_or(|member| member.is_frozen) {
+            return Err(Loss::Down);
+        }
         let to = self.find(to, now).ok_or(Loss::Down)?;
         let (line, way) = match self.lines.contains_key(&(from.member, to.member)) {
             true => ((from.member, to.member), Way::ToHub),

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_node::join::{JoinConfig, JoinError, join_from};
+use edge_node::join::{JoinConfig, JoinError, give_back, join_from};
 use edge_node::run::{Island, RunError};
 use hub::founding::{FoundingError, InitConfig, JoinFleet, init_on};
 use hub::run::{ServeConfig, ServeError, serve_on};
 use hub::service::{AdminCommand, AdminError, AdminHandler, AdminReply};
 use sync_core::env::{Entropy, Witness, no_witness};
 use sync_core::id::Name;
-use sync_core::replica::{Replica, ReplicaError};
+use sync_core::identity::Identity;
+use sync_core::replica::{InitError, Replica, ReplicaError};
 use sync_core::store::{OpenError, Store};
 use sync_core::transport::{Clock, Endpoint, ListenError, Machine, ReplicaHandle, Settings};
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ pub struct Site {
     seed: u64,
     internet: Internet,
     disk: Disk,
+    geometry: Geometry,
     wall: WallClock,
     target: Target,
     settings: Settings,
@@ -94,9 +96,9 @@ pub enum SiteError {
     /// A new node.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// A name that is none.
-    #[error("{0}")]
-    Name(String),
+    /// An identity that was given back.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// The process ended before it ran.
     #[error("it ended at its start: {0}")]
     Ended(String),
@@ -135,6 +137,7 @@ impl Site {
             seed: config.seed,
             internet,
             disk: Disk::new(config.seed, config.geometry),
+            geometry: config.geometry,
             wall: config.wall,
             target: Target::default(),
             settings: config.settings,
@@ -338,6 +341,27 @@ impl Site {
             self.target.lose_power();
         }
         self.disk = Disk::from_image(random.next_u64(), &image);
+    }
+
+    /// Loses its database and gets its identity back, while it is off.
+    ///
+    /// # Errors
+    /// [`SiteError`]; it has no database.
+    pub fn wipe(&mut self, identity: &Identity, hub: SocketAddr) -> Result<(), SiteError> {
+        let (machine, _) = self.boot();
+        self.disk = Disk::new(self.seed ^ self.boots, self.geometry);
+        let mut store = Store::open_on(self.disk.name(), DATABASE)?;
+        match self.role {
+            Role::Node => give_back(&mut store, identity, &hub.to_string(), &mut *machine.entropy())?,
+            Role::Hub => Replica::init(&mut store, identity, &mut *machine.entropy())?,
+        }
+        Ok(())
+    }
+
+    /// Who it is, while it runs.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.handle().map(|handle| handle.identity().clone())
     }
 
     /// Puts other files under a machine that is off: an older copy, or another machine's.

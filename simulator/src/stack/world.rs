@@ -1,0 +1,605 @@
+//! Runs a plan on the real stack: sets the fleet up, lets time pass from event to event, heals the world, and waits until all
+//! agree.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
+use hub::service::{AdminCommand, AdminReply, AssignTarget, Health};
+use sync_core::identity::Identity;
+use sync_core::transport::Settings;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::site::{Look, Role, Site, SiteConfig};
+use super::wall::WallClock;
+use crate::disk::{CrashPolicy, Disk, Geometry};
+use crate::net::line::Shape;
+use crate::net::{Internet, MemberId};
+use crate::plan::stream::Stream;
+use crate::plan::{Action, Event, Name, Plan, PlannedClock};
+use crate::random::Random;
+use crate::scenario::{self, LinkState};
+use crate::workload::LayerContent;
+
+/// How often an agent looks for changes by hand. Production does it every two seconds; a day of that is two thousand times
+/// what a day of a minute is, and finds nothing else.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the world looks at its members.
+const WATCH_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a supervisor waits before it starts a process again that has ended.
+const START_AGAIN: Duration = Duration::from_secs(10);
+
+/// How often agreement is looked for after the healing.
+const AGREEMENT_EVERY: Duration = Duration::from_secs(1);
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How long after the healing all agreed.
+    pub agreed_after: Option<Duration>,
+    /// What kept them from it.
+    pub disagreement: Option<String>,
+    /// What broke.
+    pub broken: Vec<String>,
+    /// What went over all lines between members: bytes of IP packets away from the dialers, and to them.
+    pub wire_bytes: [u64; 2],
+    /// Frames with their lengths over all links of hubs: in, out. What a crash forgot is missing.
+    pub payload_bytes: [u64; 2],
+    /// How often each kind of event was asked for, and how often it took effect.
+    pub events: BTreeMap<&'static str, Tally>,
+}
+
+/// How often something was to happen and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Asked for.
+    pub planned: u64,
+    /// Took effect.
+    pub reached: u64,
+}
+
+/// What the world has to do at some time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Todo {
+    /// A link changes: its number, and the number of the change.
+    Link(usize, usize),
+    /// A copy of the files is made, for the event of this number.
+    Backup(Name, usize),
+    /// The plan's event of this number.
+    Event(usize),
+    /// A process starts.
+    Start(Name),
+    /// A node tries to join again.
+    Join(Name),
+    /// A fault ends.
+    End(Name, Fault),
+    /// The world looks at its members.
+    Watch,
+}
+
+/// What lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    Pause,
+    Disk,
+    Drift,
+    Twin,
+}
+
+/// A world.
+pub(super) struct World<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) internet: Internet,
+    pub(super) sites: BTreeMap<Name, Site>,
+    pub(super) twins: BTreeMap<Name, Site>,
+    pub(super) identities: BTreeMap<Name, Identity>,
+    pub(super) layers: BTreeMap<String, LayerContent>,
+    pub(super) backups: BTreeMap<usize, Disk>,
+    pub(super) revoked: Vec<Name>,
+    pub(super) joined: Vec<Name>,
+    pub(super) random: Random,
+    pub(super) broken: Vec<String>,
+    pub(super) is_healed: bool,
+    start: Instant,
+    todo: BinaryHeap<Reverse<(Duration, Todo)>>,
+    events: BTreeMap<&'static str, Tally>,
+    members: u32,
+}
+
+/// Runs `plan`. To be called on a paused clock ([`runtime`]).
+pub async fn run(plan: &Plan, mut told: impl FnMut(Duration)) -> Outcome {
+    let mut world = World::new(plan);
+    let carrier = tokio::spawn(world.internet.clone().carry());
+    world.set_up().await;
+    world.schedule();
+    while let Some(at) = world.step().await {
+        told(at);
+    }
+    world.heal().await;
+    let mut outcome = world.agree().await;
+    world.account(&mut outcome).await;
+    for site in world.sites.values_mut() {
+        site.stop().await;
+    }
+    carrier.abort();
+    outcome
+}
+
+/// One thread on a paused clock.
+///
+/// # Errors
+/// When the system gives no runtime.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
+}
+
+impl<'p> World<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let internet = Internet::new(plan.start.0);
+        let mut world = Self {
+            plan,
+            internet,
+            sites: BTreeMap::new(),
+            twins: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            backups: BTreeMap::new(),
+            revoked: Vec::new(),
+            joined: Vec::new(),
+            random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
+            broken: Vec::new(),
+            is_healed: false,
+            start: Instant::now(),
+            todo: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            members: 0,
+        };
+        for hub in &plan.hubs {
+            world.add(&hub.name, Role::Hub, &hub.disk, hub.clock);
+        }
+        for node in &plan.nodes {
+            world.add(&node.name, Role::Node, &node.disk, node.clock);
+        }
+        for link in &plan.links {
+            if let (Some(from), Some(to)) = (world.member(&link.from), world.member(&link.to)) {
+                let seed = Stream::new(plan.seed, &["line", &link.name()]).next_u64();
+                world.internet.add_line(from, to, Shape::default(), seed);
+            }
+        }
+        let layers = plan.layers.iter().map(|layer| (layer.name.clone(), LayerContent::new(layer, plan.seed)));
+        world.layers = layers.collect();
+        world
+    }
+
+    fn add(&mut self, name: &Name, role: Role, disk: &scenario::Disk, clock: PlannedClock) {
+        let site = self.site(name, name, role, disk, clock);
+        self.sites.insert(name.clone(), site);
+    }
+
+    /// A machine called `name`, of which everything drawn follows from `seeded`.
+    pub(super) fn site(
+        &mut self,
+        name: &Name,
+        seeded: &str,
+        role: Role,
+        disk: &scenario::Disk,
+        clock: PlannedClock,
+    ) -> Site {
+        self.members += 1;
+        let shown =
+            if clock.keeps_time { i64::try_from(self.plan.start.0).unwrap_or(0) * 1000 + clock.offset.0 } else { 0 };
+        let config = SiteConfig {
+            name: id(name),
+            role,
+            member: MemberId(self.members),
+            seed: Stream::new(self.plan.seed, &["site", seeded]).next_u64(),
+            geometry: Geometry {
+                sector_bytes: u32::try_from(disk.sector.0).unwrap_or(4096),
+                powersafe: disk.powersafe,
+                promised: disk.powersafe,
+            },
+            wall: WallClock::new(shown, clock.drift.0),
+            settings: Settings::default(),
+            interval: LOOK_EVERY,
+        };
+        Site::new(config, self.internet.clone())
+    }
+
+    pub(super) fn member(&self, name: &Name) -> Option<MemberId> {
+        self.sites.get(name).map(Site::member)
+    }
+
+    /// Hubs, layers, and the nodes that are there from the start, over lines that are all up.
+    async fn set_up(&mut self) {
+        let hubs: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).collect();
+        let Some(first) = hubs.first().cloned() else { return };
+        for hub in &hubs {
+            // Others are let in by the first, over a line that has to be there for it.
+            let join = if *hub == first { None } else { self.hub_token(&first).await };
+            let Some(site) = self.sites.get_mut(hub) else { continue };
+            let made = async {
+                site.found(join).await?;
+                site.start().await
+            };
+            if let Err(error) = made.await {
+                self.broken.push(format!("{hub} could not be set up: {error}"));
+            }
+            self.remember(hub);
+        }
+        for layer in self.plan.layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>() {
+            self.apply_layer(&first, &layer, false).await;
+        }
+        self.ask(&first, AdminCommand::Release { layers: Vec::new() }).await;
+        for event in self.plan.events.iter().filter(|event| event.at.is_zero() && event.action == Action::Join) {
+            self.join(&event.on.clone()).await;
+        }
+    }
+
+    async fn hub_token(&mut self, first: &Name) -> Option<(String, std::net::SocketAddr)> {
+        let request = HubTokenRequest { ttl_seconds: 3600, with_authority: true };
+        let reply = self.ask(first, AdminCommand::Fleet(FleetCommand::CreateHubToken(request))).await;
+        let Some(AdminReply::Fleet(FleetReply::Token(token))) = reply else { return None };
+        Some((token.token, self.sites.get(first)?.address()))
+    }
+
+    /// Asks a hub; `None` when it does not answer or refuses.
+    pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
+        match self.sites.get(hub)?.ask(command).await? {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                tracing::info!(%hub, %error, "a hub refused");
+                None
+            }
+        }
+    }
+
+    pub(super) async fn apply_layer(&mut self, hub: &Name, layer: &str, release: bool) -> bool {
+        let Some(content) = self.layers.get(layer) else { return false };
+        let command = AdminCommand::ApplyLayer { name: id(layer), objects: content.keyed(), release };
+        self.ask(hub, command).await.is_some()
+    }
+
+    /// Lets a node in at the first of its hubs that answers. `false`: to be tried again.
+    pub(super) async fn join(&mut self, name: &Name) -> bool {
+        let Some(planned) = self.plan.nodes.iter().find(|node| node.name == *name) else { return true };
+        let labels = planned.labels.clone();
+        let layers: Vec<_> = planned.layers.iter().map(|layer| id(layer)).collect();
+        for hub in planned.hubs.clone() {
+            let command = AdminCommand::CreateToken { ttl_seconds: 3600, labels: labels.clone() };
+            let Some(AdminReply::Token(token)) = self.ask(&hub, command).await else { continue };
+            let Some(address) = self.sites.get(&hub).map(Site::address) else { continue };
+            let Some(site) = self.sites.get_mut(name) else { return true };
+            if let Err(error) = site.join(token.token, address).await {
+                tracing::info!(node = %name, %error, "could not join");
+                continue;
+            }
+            self.ask(&hub, AdminCommand::Assign { layers, target: AssignTarget::Node(id(name)) }).await;
+            self.joined.push(name.clone());
+            self.start(name).await;
+            self.remember(name);
+            return true;
+        }
+        false
+    }
+
+    fn remember(&mut self, name: &Name) {
+        if let Some(identity) = self.sites.get(name).and_then(Site::identity) {
+            self.identities.insert(name.clone(), identity);
+        }
+    }
+
+    /// Starts a process; a supervisor tries again when it does not come up.
+    pub(super) async fn start(&mut self, name: &Name) {
+        let Some(site) = self.sites.get_mut(name) else { return };
+        if site.handle().is_some() {
+            return;
+        }
+        if let Err(error) = site.start().await {
+            tracing::warn!(member = %name, %error, "does not start");
+            let at = self.now() + START_AGAIN;
+            self.put(at, Todo::Start(name.clone()));
+        }
+    }
+
+    pub(super) fn put(&mut self, at: Duration, todo: Todo) {
+        self.todo.push(Reverse((at, todo)));
+    }
+
+    /// Since the run began.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn schedule(&mut self) {
+        self.start = Instant::now();
+        for (number, link) in self.plan.links.iter().enumerate() {
+            for (change, it) in link.changes.iter().enumerate() {
+                self.put(it.at, Todo::Link(number, change));
+            }
+        }
+        for (number, event) in self.plan.events.iter().enumerate() {
+            self.events.entry(kind(&event.action)).or_default().planned += 1;
+            if let Action::RestoreBackup { age } = event.action {
+                self.put(event.at.saturating_sub(age), Todo::Backup(event.on.clone(), number));
+            }
+            if event.at.is_zero() && event.action == Action::Join {
+                self.reach(&event.action);
+            } else {
+                self.put(event.at, Todo::Event(number));
+            }
+        }
+        self.put(WATCH_EVERY, Todo::Watch);
+    }
+
+    pub(super) fn reach(&mut self, action: &Action) {
+        self.events.entry(kind(action)).or_default().reached += 1;
+    }
+
+    /// Lets time pass until the next thing to do, and does it; `None` when the world is to be healed.
+    async fn step(&mut self) -> Option<Duration> {
+        let Reverse((at, todo)) = self.todo.pop()?;
+        if at >= self.plan.heal_at {
+            sleep_until(self.start + self.plan.heal_at).await;
+            return None;
+        }
+        sleep_until(self.start + at).await;
+        match todo {
+            Todo::Link(link, change) => self.change_link(link, change),
+            Todo::Backup(name, event) => {
+                if let Some(site) = self.sites.get(&name) {
+                    let copy = site.disk().copy(self.random.next_u64());
+                    self.backups.insert(event, copy);
+                }
+            }
+            Todo::Event(number) => {
+                if let Some(event) = self.plan.events.get(number) {
+                    let event: &'p Event = event;
+                    if self.act(number, event).await {
+                        self.reach(&event.action);
+                    }
+                }
+            }
+            Todo::Start(name) => self.start(&name).await,
+            Todo::Join(name) => {
+                if !self.join(&name).await {
+                    self.put(at + START_AGAIN, Todo::Join(name));
+                }
+            }
+            Todo::End(name, fault) => self.end(&name, fault).await,
+            Todo::Watch => {
+                self.watch();
+                self.put(at + WATCH_EVERY, Todo::Watch);
+            }
+        }
+        Some(at)
+    }
+
+    fn change_link(&mut self, number: usize, change: usize) {
+        let Some(link) = self.plan.links.get(number) else { return };
+        let Some(now) = link.changes.get(change) else { return };
+        let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) else { return };
+        let profile = self.plan.profile(now);
+        let before = change.checked_sub(1).and_then(|before| link.changes.get(before));
+        if before.is_some_and(|before| before.profile != now.profile) {
+            self.internet.move_away(from);
+        }
+        let (to_hub, to_node) = match now.state {
+            LinkState::Up => (true, true),
+            LinkState::Down => (false, false),
+            LinkState::ToHubOnly => (true, false),
+            LinkState::ToNodeOnly => (false, true),
+        };
+        self.internet.set_nat(from, profile.nat_idle.map(|idle| idle.0));
+        self.internet.with_line(from, to, |line| {
+            line.set_open(to_hub, to_node);
+            line.set_shape(shape(profile));
+        });
+    }
+
+    /// Starts what has ended by itself. A panic is a broken invariant.
+    fn watch(&mut self) {
+        let at = self.now() + START_AGAIN;
+        let ended: Vec<_> = self.sites.iter_mut().map(|(name, site)| (name.clone(), site.look())).collect();
+        for (name, look) in ended {
+            if let Look::Ended(reason) = look {
+                if reason.starts_with("a panic") {
+                    self.broken.push(format!("invariant 8: {name} ended with {reason}"));
+                }
+                self.put(at, Todo::Start(name));
+            }
+        }
+    }
+
+    /// Ends whatever lasts.
+    async fn heal(&mut self) {
+        self.is_healed = true;
+        for name in self.twins.keys().cloned().collect::<Vec<_>>() {
+            self.end(&name, Fault::Twin).await;
+        }
+        let true_ms = i64::try_from(self.plan.start.0).unwrap_or(0) * 1000
+            + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX);
+        for name in self.sites.keys().cloned().collect::<Vec<_>>() {
+            self.end(&name, Fault::Pause).await;
+            self.end(&name, Fault::Disk).await;
+            if let Some(site) = self.sites.get(&name) {
+                site.wall().set(true_ms);
+                site.wall().set_drift(0);
+            }
+        }
+        for (number, link) in self.plan.links.iter().enumerate() {
+            self.change_link(number, link.changes.len().saturating_sub(1));
+            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
+                self.internet.with_line(from, to, crate::net::line::Line::lift_quota);
+            }
+        }
+        self.watch();
+        let joining: Vec<Name> = self
+            .todo
+            .iter()
+            .filter_map(|todo| match &todo.0.1 {
+                Todo::Join(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        self.todo.clear();
+        for name in joining {
+            self.join(&name).await;
+        }
+        let up: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).chain(self.joined.clone()).collect();
+        for name in up {
+            self.start(&name).await;
+        }
+    }
+
+    /// Waits until every node runs what it should and every hub says so.
+    async fn agree(&mut self) -> Outcome {
+        let healed = self.now();
+        let mut outcome = Outcome {
+            agreed_after: None,
+            disagreement: None,
+            broken: Vec::new(),
+            wire_bytes: [0; 2],
+            payload_bytes: [0; 2],
+            events: BTreeMap::new(),
+        };
+        loop {
+            let passed = self.now() - healed;
+            outcome.disagreement = self.disagreement().await;
+            if outcome.disagreement.is_none() {
+                outcome.agreed_after = Some(passed);
+                break;
+            }
+            if passed >= self.plan.heal_within {
+                break;
+            }
+            sleep(AGREEMENT_EVERY).await;
+            self.watch();
+            let due = self.now();
+            while self.todo.peek().is_some_and(|todo| todo.0.0 <= due) {
+                if let Some(Reverse((_, Todo::Start(name)))) = self.todo.pop() {
+                    self.start(&name).await;
+                }
+            }
+        }
+        outcome.broken = std::mem::take(&mut self.broken);
+        outcome.events = std::mem::take(&mut self.events);
+        outcome
+    }
+
+    /// Why the fleet does not agree yet.
+    async fn disagreement(&mut self) -> Option<String> {
+        let mut versions = Vec::new();
+        for hub in self.plan.hubs.iter().map(|hub| hub.name.clone()).collect::<Vec<_>>() {
+            let Some(AdminReply::Nodes(list)) = self.ask(&hub, AdminCommand::ListNodes).await else {
+                return Some(format!("{hub} does not answer"));
+            };
+            for name in &self.joined {
+                if self.revoked.contains(name) {
+                    continue;
+                }
+                let Some(node) = list.nodes.iter().find(|node| node.name == **name) else {
+                    return Some(format!("{hub} does not know {name}"));
+                };
+                if node.desired.is_none() || node.desired != node.applied {
+                    return Some(format!("{hub}: {name} runs {:?}, not {:?}", node.applied, node.desired));
+                }
+                if node.health != Health::Healthy {
+                    return Some(format!("{hub}: {name} is {:?}", node.health));
+                }
+            }
+            let Some(AdminReply::Layers(layers)) = self.ask(&hub, AdminCommand::ListLayers).await else {
+                return Some(format!("{hub} does not answer"));
+            };
+            let summary: Vec<_> = layers.layers.iter().map(|it| (it.name.clone(), it.layer_version)).collect();
+            versions.push((hub, summary));
+        }
+        let (first, rest) = versions.split_first()?;
+        let other = rest.iter().find(|(_, layers)| *layers != first.1);
+        other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
+    }
+
+    async fn account(&mut self, outcome: &mut Outcome) {
+        for link in &self.plan.links {
+            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
+                let counted = self.internet.counted(from, to);
+                for (sum, way) in outcome.wire_bytes.iter_mut().zip(counted) {
+                    *sum += way.bytes;
+                }
+            }
+        }
+        for hub in &self.plan.hubs {
+            let Some(handle) = self.sites.get(&hub.name).and_then(Site::handle) else { continue };
+            let peers = handle.call(|replica, _| replica.inspect(sync_core::store::Tx::peers)).await;
+            for peer in peers.ok().and_then(Result::ok).unwrap_or_default() {
+                outcome.payload_bytes[0] += peer.traffic.bytes_in;
+                outcome.payload_bytes[1] += peer.traffic.bytes_out;
+            }
+        }
+    }
+}
+
+/// A name of a plan as the engine has it.
+#[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
+pub(super) fn id(name: &str) -> sync_core::id::Name {
+    sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
+}
+
+/// The line of a profile.
+#[must_use]
+pub fn shape(link: &scenario::Link) -> Shape {
+    Shape {
+        latency: link.latency.0,
+        jitter: link.jitter.0,
+        loss: link.loss.0,
+        loss_burst: link.loss_burst,
+        duplication: link.duplication.0,
+        reordering: link.reordering.0,
+        corruption: link.corruption.0,
+        bandwidth: [link.to_hub.map(|rate| rate.0), link.to_node.map(|rate| rate.0)],
+        queue: link.queue.0,
+        mtu: u64::from(link.mtu),
+        daily_quota: link.daily_quota.map(|quota| quota.0),
+    }
+}
+
+/// What an event is called in a scenario.
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Join => "join",
+        Action::Crash { .. } => "crash",
+        Action::Pause { .. } => "pause",
+        Action::Restart => "restart",
+        Action::PowerLoss { .. } => "power-loss",
+        Action::DiskFull { .. } => "disk-full",
+        Action::BitRot { .. } => "bit-rot",
+        Action::LyingFsync { .. } => "lying-fsync",
+        Action::IoErrors { .. } => "io-errors",
+        Action::RestoreBackup { .. } => "restore-backup",
+        Action::CloneDisk { .. } => "clone-disk",
+        Action::WipeStore => "wipe-store",
+        Action::Clock1970 => "clock-1970",
+        Action::ClockJump { .. } => "clock-jump",
+        Action::ClockDrift { .. } => "clock-drift",
+        Action::AddressChange => "address-change",
+        Action::NatRebind => "nat-rebind",
+        Action::Hostile { .. } => "hostile",
+        Action::Edit { .. } => "edit",
+        Action::Release { .. } => "release",
+        Action::Status { .. } => "status",
+        Action::TargetEdit { .. } => "target-edit",
+        Action::Revoke { .. } => "revoke",
+    }
+}
+
+/// What a crash leaves of writes that were not synced.
+pub(super) fn policy(unsynced: scenario::Unsynced) -> CrashPolicy {
+    match unsynced {
+        scenario::Unsynced::Kept => CrashPolicy::Kept,
+        scenario::Unsynced::Lost => CrashPolicy::Lost,
+        scenario::Unsynced::Torn => CrashPolicy::Prefix,
+        scenario::Unsynced::Mixed => CrashPolicy::Scattered { kept: 40, garbled: 20 },
+    }
+}
