@@ -89,6 +89,12 @@ impl Disk {
         self.state().image()
     }
 
+    /// Bytes of all its files together.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.state().held_bytes()
+    }
+
     /// The hash of what it holds.
     #[must_use]
     pub fn hash(&self) -> blake3::Hash {

@@ -215,6 +215,11 @@ impl State {
         Ok(read)
     }
 
+    /// Bytes of all files together.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.files.values().map(|file| file.content.length()).sum()
+    }
+
     fn room_for(&mut self, id: FileId, length: u64) -> Result<(), Failure> {
         let Some(capacity) = self.fate.faults.capacity else { return Ok(()) };
         let lengths = self.files.iter().map(|(other, file)| (*other, file.content.length()));

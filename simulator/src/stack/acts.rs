@@ -37,7 +37,7 @@ impl World<'_> {
                 true
             }
             Action::DiskFull { lasts } => self.last(name, Fault::Disk, *lasts, |_, site| {
-                let held = site.disk().image().bytes();
+                let held = site.disk().held_bytes();
                 site.disk().set_faults(Faults { capacity: Some(held), ..site.disk().faults() });
             }),
             Action::LyingFsync { lasts } => self.last(name, Fault::Disk, *lasts, |_, site| {
@@ -209,12 +209,13 @@ impl World<'_> {
     }
 
     async fn wipe(&mut self, name: &Name) -> bool {
-        let Some(identity) = self.identities.get(name).cloned() else { return false };
         let hub = self.plan.nodes.iter().find(|node| node.name == *name).and_then(|node| node.hubs.first());
         let address = hub.and_then(|hub| self.sites.get(hub)).or_else(|| self.sites.get(name)).map(Site::address);
-        let (Some(site), Some(address)) = (self.running(name), address) else { return false };
+        let site = self.sites.get_mut(name).filter(|site| site.handle().is_some());
+        let (Some(site), Some(address)) = (site, address) else { return false };
+        let Some(identity) = self.identities.get(name) else { return false };
         site.stop().await;
-        if let Err(error) = site.wipe(&identity, address) {
+        if let Err(error) = site.wipe(identity, address) {
             self.broken.push(format!("{name} could not get its identity back: {error}"));
             return false;
         }

@@ -12,7 +12,7 @@ use hub::run::{ServeConfig, ServeError, serve_on};
 use hub::service::{AdminCommand, AdminError, AdminHandler, AdminReply};
 use sync_core::env::{Entropy, Witness, no_witness};
 use sync_core::id::Name;
-use sync_core::identity::Identity;
+use sync_core::identity::{Identity, SigningKey};
 use sync_core::replica::{InitError, Replica, ReplicaError};
 use sync_core::store::{OpenError, Store};
 use sync_core::transport::{Clock, Endpoint, ListenError, Machine, ReplicaHandle, Settings};
@@ -361,7 +361,8 @@ impl Site {
     /// Who it is, while it runs.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        self.handle().map(|handle| handle.identity().clone())
+        let held = self.handle()?.identity();
+        Identity::new(SigningKey::from_seed(*held.key().seed()), held.chain().to_vec(), held.pin()).ok()
     }
 
     /// Puts other files under a machine that is off: an older copy, or another machine's.

@@ -115,3 +115,16 @@ fn a_fleet_lives_through_a_day_and_the_same_seed_gives_the_same_day_to_the_byte(
     assert_eq!(first, day(7));
     assert_ne!(first, day(8));
 }
+
+#[test]
+fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_outcome() {
+    let text = include_str!("../../scenarios/offshore-wind-farm.toml");
+    let scenario = crate::scenario::Scenario::parse("offshore-wind-farm.toml", text).unwrap();
+    let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
+    let run = || super::world::runtime().unwrap().block_on(super::world::run(&plan, |_| ()));
+    let outcome = run();
+    println!("{outcome:#?}");
+    assert_eq!(outcome.broken, Vec::<String>::new());
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    assert_eq!(outcome, run());
+}

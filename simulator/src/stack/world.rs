@@ -436,14 +436,8 @@ impl<'p> World<'p> {
             }
         }
         self.watch();
-        let joining: Vec<Name> = self
-            .todo
-            .iter()
-            .filter_map(|todo| match &todo.0.1 {
-                Todo::Join(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
+        let joining = |todo: &Todo| if let Todo::Join(name) = todo { Some(name.clone()) } else { None };
+        let joining: Vec<Name> = self.todo.iter().filter_map(|todo| joining(&todo.0.1)).collect();
         self.todo.clear();
         for name in joining {
             self.join(&name).await;
@@ -500,7 +494,7 @@ impl<'p> World<'p> {
                 if self.revoked.contains(name) {
                     continue;
                 }
-                let Some(node) = list.nodes.iter().find(|node| node.name == **name) else {
+                let Some(node) = list.nodes.iter().find(|node| node.name.as_str() == &**name) else {
                     return Some(format!("{hub} does not know {name}"));
                 };
                 if node.desired.is_none() || node.desired != node.applied {
@@ -532,7 +526,7 @@ impl<'p> World<'p> {
         }
         for hub in &self.plan.hubs {
             let Some(handle) = self.sites.get(&hub.name).and_then(Site::handle) else { continue };
-            let peers = handle.call(|replica, _| replica.inspect(sync_core::store::Tx::peers)).await;
+            let peers = handle.call(|replica, _| replica.inspect(|tx| tx.peers())).await;
             for peer in peers.ok().and_then(Result::ok).unwrap_or_default() {
                 outcome.payload_bytes[0] += peer.traffic.bytes_in;
                 outcome.payload_bytes[1] += peer.traffic.bytes_out;
