@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
 use crate::scenario::{list, schema};
-use crate::{embedded, live};
+use crate::{embedded, live, rehearse};
 
 /// Rehearse disconnects on the real code.
 #[derive(Debug, Parser)]
@@ -33,6 +33,14 @@ enum Command {
         /// Keep the work folder (databases, targets, logs) and print its path
         #[arg(long)]
         keep: bool,
+    },
+    /// Run a scenario on the real stack in virtual time, heal the world, and check that all agree
+    Run {
+        /// The name of a scenario that comes with this program, or a file
+        scenario: String,
+        /// The seed, below 2^63 [default: the scenario's]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(..1 << 63))]
+        seed: Option<u64>,
     },
     /// Show the scenarios that come with this program
     List,
@@ -120,6 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
+        Command::Run { scenario, seed } => rehearse::run(&rehearse::Options { scenario, seed }),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod rehearse;
 pub mod scenario;
 pub mod shrink;
 pub mod stack;

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
-use hub::service::{AdminCommand, AdminReply, AssignTarget, Health};
+use hub::service::{AdminCommand, AdminReply, AssignTarget};
 use sync_core::identity::Identity;
 use sync_core::transport::Settings;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::site::{Look, Role, Site, SiteConfig};
 use super::wall::WallClock;
-use crate::disk::{CrashPolicy, Disk, Geometry};
+use crate::disk::{Disk, Geometry};
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
 use crate::plan::stream::Stream;
@@ -21,6 +21,13 @@ use crate::plan::{Action, Event, Name, Plan, PlannedClock};
 use crate::random::Random;
 use crate::scenario::{self, LinkState};
 use crate::workload::LayerContent;
+
+mod agreement;
+mod words;
+
+use words::kind;
+pub(super) use words::policy;
+pub use words::shape;
 
 /// How often an agent looks for changes by hand. Production does it every two seconds; a day of that is two thousand times
 /// what a day of a minute is, and finds nothing else.
@@ -31,9 +38,6 @@ const WATCH_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a supervisor waits before it starts a process again that has ended.
 const START_AGAIN: Duration = Duration::from_secs(10);
-
-/// How often agreement is looked for after the healing.
-const AGREEMENT_EVERY: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -447,153 +451,10 @@ impl<'p> World<'p> {
             self.start(&name).await;
         }
     }
-
-    /// Waits until every node runs what it should and every hub says so.
-    async fn agree(&mut self) -> Outcome {
-        let healed = self.now();
-        let mut outcome = Outcome {
-            agreed_after: None,
-            disagreement: None,
-            broken: Vec::new(),
-            wire_bytes: [0; 2],
-            payload_bytes: [0; 2],
-            events: BTreeMap::new(),
-        };
-        loop {
-            let passed = self.now() - healed;
-            outcome.disagreement = self.disagreement().await;
-            if outcome.disagreement.is_none() {
-                outcome.agreed_after = Some(passed);
-                break;
-            }
-            if passed >= self.plan.heal_within {
-                break;
-            }
-            sleep(AGREEMENT_EVERY).await;
-            self.watch();
-            let due = self.now();
-            while self.todo.peek().is_some_and(|todo| todo.0.0 <= due) {
-                if let Some(Reverse((_, Todo::Start(name)))) = self.todo.pop() {
-                    self.start(&name).await;
-                }
-            }
-        }
-        outcome.broken = std::mem::take(&mut self.broken);
-        outcome.events = std::mem::take(&mut self.events);
-        outcome
-    }
-
-    /// Why the fleet does not agree yet.
-    async fn disagreement(&mut self) -> Option<String> {
-        let mut versions = Vec::new();
-        for hub in self.plan.hubs.iter().map(|hub| hub.name.clone()).collect::<Vec<_>>() {
-            let Some(AdminReply::Nodes(list)) = self.ask(&hub, AdminCommand::ListNodes).await else {
-                return Some(format!("{hub} does not answer"));
-            };
-            for name in &self.joined {
-                if self.revoked.contains(name) {
-                    continue;
-                }
-                let Some(node) = list.nodes.iter().find(|node| node.name.as_str() == &**name) else {
-                    return Some(format!("{hub} does not know {name}"));
-                };
-                if node.desired.is_none() || node.desired != node.applied {
-                    return Some(format!("{hub}: {name} runs {:?}, not {:?}", node.applied, node.desired));
-                }
-                if node.health != Health::Healthy {
-                    return Some(format!("{hub}: {name} is {:?}", node.health));
-                }
-            }
-            let Some(AdminReply::Layers(layers)) = self.ask(&hub, AdminCommand::ListLayers).await else {
-                return Some(format!("{hub} does not answer"));
-            };
-            let summary: Vec<_> = layers.layers.iter().map(|it| (it.name.clone(), it.layer_version)).collect();
-            versions.push((hub, summary));
-        }
-        let (first, rest) = versions.split_first()?;
-        let other = rest.iter().find(|(_, layers)| *layers != first.1);
-        other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
-    }
-
-    async fn account(&mut self, outcome: &mut Outcome) {
-        for link in &self.plan.links {
-            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
-                let counted = self.internet.counted(from, to);
-                for (sum, way) in outcome.wire_bytes.iter_mut().zip(counted) {
-                    *sum += way.bytes;
-                }
-            }
-        }
-        for hub in &self.plan.hubs {
-            let Some(handle) = self.sites.get(&hub.name).and_then(Site::handle) else { continue };
-            let peers = handle.call(|replica, _| replica.inspect(|tx| tx.peers())).await;
-            for peer in peers.ok().and_then(Result::ok).unwrap_or_default() {
-                outcome.payload_bytes[0] += peer.traffic.bytes_in;
-                outcome.payload_bytes[1] += peer.traffic.bytes_out;
-            }
-        }
-    }
 }
 
 /// A name of a plan as the engine has it.
 #[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
 pub(super) fn id(name: &str) -> sync_core::id::Name {
     sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
-}
-
-/// The line of a profile.
-#[must_use]
-pub fn shape(link: &scenario::Link) -> Shape {
-    Shape {
-        latency: link.latency.0,
-        jitter: link.jitter.0,
-        loss: link.loss.0,
-        loss_burst: link.loss_burst,
-        duplication: link.duplication.0,
-        reordering: link.reordering.0,
-        corruption: link.corruption.0,
-        bandwidth: [link.to_hub.map(|rate| rate.0), link.to_node.map(|rate| rate.0)],
-        queue: link.queue.0,
-        mtu: u64::from(link.mtu),
-        daily_quota: link.daily_quota.map(|quota| quota.0),
-    }
-}
-
-/// What an event is called in a scenario.
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Join => "join",
-        Action::Crash { .. } => "crash",
-        Action::Pause { .. } => "pause",
-        Action::Restart => "restart",
-        Action::PowerLoss { .. } => "power-loss",
-        Action::DiskFull { .. } => "disk-full",
-        Action::BitRot { .. } => "bit-rot",
-        Action::LyingFsync { .. } => "lying-fsync",
-        Action::IoErrors { .. } => "io-errors",
-        Action::RestoreBackup { .. } => "restore-backup",
-        Action::CloneDisk { .. } => "clone-disk",
-        Action::WipeStore => "wipe-store",
-        Action::Clock1970 => "clock-1970",
-        Action::ClockJump { .. } => "clock-jump",
-        Action::ClockDrift { .. } => "clock-drift",
-        Action::AddressChange => "address-change",
-        Action::NatRebind => "nat-rebind",
-        Action::Hostile { .. } => "hostile",
-        Action::Edit { .. } => "edit",
-        Action::Release { .. } => "release",
-        Action::Status { .. } => "status",
-        Action::TargetEdit { .. } => "target-edit",
-        Action::Revoke { .. } => "revoke",
-    }
-}
-
-/// What a crash leaves of writes that were not synced.
-pub(super) fn policy(unsynced: scenario::Unsynced) -> CrashPolicy {
-    match unsynced {
-        scenario::Unsynced::Kept => CrashPolicy::Kept,
-        scenario::Unsynced::Lost => CrashPolicy::Lost,
-        scenario::Unsynced::Torn => CrashPolicy::Prefix,
-        scenario::Unsynced::Mixed => CrashPolicy::Scattered { kept: 40, garbled: 20 },
-    }
 }

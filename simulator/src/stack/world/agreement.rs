@@ -1,0 +1,102 @@
+//! Whether all agree after the healing, and what the run came to.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hub::service::{AdminCommand, AdminReply, Health};
+use tokio::time::sleep;
+
+use super::{Outcome, Todo, World};
+use crate::stack::site::Site;
+
+/// How often agreement is looked for after the healing.
+const AGREEMENT_EVERY: Duration = Duration::from_secs(1);
+
+impl World<'_> {
+    /// Waits until every node runs what it should and every hub says so.
+    pub(super) async fn agree(&mut self) -> Outcome {
+        let healed = self.now();
+        let mut outcome = Outcome {
+            agreed_after: None,
+            disagreement: None,
+            broken: Vec::new(),
+            wire_bytes: [0; 2],
+            payload_bytes: [0; 2],
+            events: BTreeMap::new(),
+        };
+        loop {
+            let passed = self.now() - healed;
+            outcome.disagreement = self.disagreement().await;
+            if outcome.disagreement.is_none() {
+                outcome.agreed_after = Some(passed);
+                break;
+            }
+            if passed >= self.plan.heal_within {
+                break;
+            }
+            sleep(AGREEMENT_EVERY).await;
+            self.watch();
+            let due = self.now();
+            while self.todo.peek().is_some_and(|todo| todo.0.0 <= due) {
+                if let Some(Reverse((_, Todo::Start(name)))) = self.todo.pop() {
+                    self.start(&name).await;
+                }
+            }
+        }
+        outcome.broken = std::mem::take(&mut self.broken);
+        outcome.events = std::mem::take(&mut self.events);
+        outcome
+    }
+
+    /// Why the fleet does not agree yet.
+    async fn disagreement(&mut self) -> Option<String> {
+        let mut versions = Vec::new();
+        for hub in self.plan.hubs.iter().map(|hub| hub.name.clone()).collect::<Vec<_>>() {
+            let Some(AdminReply::Nodes(list)) = self.ask(&hub, AdminCommand::ListNodes).await else {
+                return Some(format!("{hub} does not answer"));
+            };
+            for name in &self.joined {
+                if self.revoked.contains(name) {
+                    continue;
+                }
+                let Some(node) = list.nodes.iter().find(|node| node.name.as_str() == &**name) else {
+                    return Some(format!("{hub} does not know {name}"));
+                };
+                if node.desired.is_none() || node.desired != node.applied {
+                    return Some(format!("{hub}: {name} runs {:?}, not {:?}", node.applied, node.desired));
+                }
+                if node.health != Health::Healthy {
+                    return Some(format!("{hub}: {name} is {:?}", node.health));
+                }
+            }
+            let Some(AdminReply::Layers(layers)) = self.ask(&hub, AdminCommand::ListLayers).await else {
+                return Some(format!("{hub} does not answer"));
+            };
+            let summary: Vec<_> = layers.layers.iter().map(|it| (it.name.clone(), it.layer_version)).collect();
+            versions.push((hub, summary));
+        }
+        let (first, rest) = versions.split_first()?;
+        let other = rest.iter().find(|(_, layers)| *layers != first.1);
+        other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
+    }
+
+    pub(super) async fn account(&mut self, outcome: &mut Outcome) {
+        for link in &self.plan.links {
+            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
+                let counted = self.internet.counted(from, to);
+                for (sum, way) in outcome.wire_bytes.iter_mut().zip(counted) {
+                    *sum += way.bytes;
+                }
+            }
+        }
+        for hub in &self.plan.hubs {
+            let Some(handle) = self.sites.get(&hub.name).and_then(Site::handle) else { continue };
+            let peers = handle.call(|replica, _| replica.inspect(|tx| tx.peers())).await;
+            for peer in peers.ok().and_then(Result::ok).unwrap_or_default() {
+                outcome.payload_bytes[0] += peer.traffic.bytes_in;
+                outcome.payload_bytes[1] += peer.traffic.bytes_out;
+            }
+        }
+    }
+}

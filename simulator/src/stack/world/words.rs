@@ -1,0 +1,63 @@
+//! Words of scenarios in the words of lines, disks and tallies.
+
+use crate::disk::CrashPolicy;
+use crate::net::line::Shape;
+use crate::plan::Action;
+use crate::scenario;
+
+/// The line of a profile.
+#[must_use]
+pub fn shape(link: &scenario::Link) -> Shape {
+    Shape {
+        latency: link.latency.0,
+        jitter: link.jitter.0,
+        loss: link.loss.0,
+        loss_burst: link.loss_burst,
+        duplication: link.duplication.0,
+        reordering: link.reordering.0,
+        corruption: link.corruption.0,
+        bandwidth: [link.to_hub.map(|rate| rate.0), link.to_node.map(|rate| rate.0)],
+        queue: link.queue.0,
+        mtu: u64::from(link.mtu),
+        daily_quota: link.daily_quota.map(|quota| quota.0),
+    }
+}
+
+/// What an event is called in a scenario.
+pub(super) fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Join => "join",
+        Action::Crash { .. } => "crash",
+        Action::Pause { .. } => "pause",
+        Action::Restart => "restart",
+        Action::PowerLoss { .. } => "power-loss",
+        Action::DiskFull { .. } => "disk-full",
+        Action::BitRot { .. } => "bit-rot",
+        Action::LyingFsync { .. } => "lying-fsync",
+        Action::IoErrors { .. } => "io-errors",
+        Action::RestoreBackup { .. } => "restore-backup",
+        Action::CloneDisk { .. } => "clone-disk",
+        Action::WipeStore => "wipe-store",
+        Action::Clock1970 => "clock-1970",
+        Action::ClockJump { .. } => "clock-jump",
+        Action::ClockDrift { .. } => "clock-drift",
+        Action::AddressChange => "address-change",
+        Action::NatRebind => "nat-rebind",
+        Action::Hostile { .. } => "hostile",
+        Action::Edit { .. } => "edit",
+        Action::Release { .. } => "release",
+        Action::Status { .. } => "status",
+        Action::TargetEdit { .. } => "target-edit",
+        Action::Revoke { .. } => "revoke",
+    }
+}
+
+/// What a crash leaves of writes that were not synced.
+pub(in crate::stack) fn policy(unsynced: scenario::Unsynced) -> CrashPolicy {
+    match unsynced {
+        scenario::Unsynced::Kept => CrashPolicy::Kept,
+        scenario::Unsynced::Lost => CrashPolicy::Lost,
+        scenario::Unsynced::Torn => CrashPolicy::Prefix,
+        scenario::Unsynced::Mixed => CrashPolicy::Scattered { kept: 40, garbled: 20 },
+    }
+}
