@@ -15,6 +15,7 @@ mod content;
 mod crash;
 mod faults;
 mod file;
+pub mod images;
 mod locks;
 mod moments;
 mod state;

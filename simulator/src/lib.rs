@@ -5,6 +5,8 @@
 //!
 //! `archipel-sim bench sync` and `archipel-sim bench agents` measure the same code against other engines in one run ([`mod@bench`]).
 //!
+//! [`mod@disk`] is a disk in memory under the real SQLite, for power losses and broken disks.
+//!
 //! What follows is about `live`.
 //!
 //! **Real:** the hub and the agents (the code of `archipel-hub` and `archipel-edge`, run under hidden subcommands of this

@@ -1,4 +1,4 @@
-//! SQLite's file system interface (VFS) as safe traits. All `unsafe` of the workspace is in `shim.rs`.
+//! SQLite's file system interface (VFS) as safe traits. All `unsafe` of the workspace is in `shim.rs` and `shim/opened.rs`.
 //!
 //! [`Registration::new`] makes SQLite know a [`FileSystem`] by a name. Registrations are reused: SQLite never knows more of
 //! them than lived at one time, and none is ever freed, so that no connection can be left with a dangling one.
