@@ -295,11 +295,11 @@ pub const GENERATION_CHANGES_MAX: u64 = 1_024;
 /// Actors of a document after which a new generation begins: as many as may be concurrent in one change.
 pub const GENERATION_ACTORS_MAX: u64 = 64;
 
-/// A new generation begins when the changes take more than this many times the bytes of the genesis: with rows and indexes
-/// beside them, a document then takes less than 8 times its state on disk.
+/// A new generation begins when what it drops is more than this many times the state: with rows and indexes beside them, a
+/// document then takes less than 8 times its state on disk.
 pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 
-/// Bytes of changes below which no generation ends: a record and its frontier cost some 300 bytes on each link.
+/// Bytes that a cut has to drop at least: a record and its frontier cost some 300 bytes on each link.
 pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
 
 /// Generations of one layer that are kept because releases name them; past it the oldest goes, and a release that names it

@@ -153,10 +153,10 @@ pub struct Extent {
     pub changes: u64,
     /// Actors that wrote them.
     pub actors: u64,
-    /// Bytes of the changes.
+    /// Bytes of the changes, the genesis too.
     pub bytes: u64,
-    /// Bytes of the genesis among them.
-    pub genesis_bytes: u64,
+    /// Bytes of the state at the newest frontier, as JSON: about what the next genesis takes.
+    pub state_bytes: u64,
 }
 
 /// When a generation has grown enough to be cut.
@@ -166,7 +166,8 @@ pub struct CutPolicy {
     pub changes: u64,
     /// Actors from which on it is cut.
     pub actors: u64,
-    /// It is cut when its changes take more than this many times the bytes of its genesis...
+    /// It is cut when what a cut drops (the bytes of its changes less those of its state) is more than this many times its
+    /// state...
     pub log_ratio: u64,
     /// ...and more bytes than this.
     pub log_bytes_min: u64,
@@ -187,10 +188,10 @@ impl CutPolicy {
     /// Whether a generation of this extent is to be cut before the next write.
     #[must_use]
     pub fn is_due(&self, extent: &Extent) -> bool {
-        let log = extent.bytes.saturating_sub(extent.genesis_bytes);
+        let dropped = extent.bytes.saturating_sub(extent.state_bytes);
         extent.changes >= self.changes
             || extent.actors >= self.actors
-            || (log > self.log_bytes_min && log > self.log_ratio.saturating_mul(extent.genesis_bytes))
+            || (dropped > self.log_bytes_min && dropped > self.log_ratio.saturating_mul(extent.state_bytes))
     }
 }
 
@@ -248,11 +249,12 @@ mod tests {
     #[test]
     fn a_generation_is_due_by_changes_actors_or_bytes() {
         let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 100 };
-        let small = Extent { changes: 9, actors: 2, bytes: 220, genesis_bytes: 44 };
+        let small = Extent { changes: 9, actors: 2, bytes: 220, state_bytes: 44 };
         assert!(!policy.is_due(&small));
         assert!(policy.is_due(&Extent { changes: 10, ..small }));
         assert!(policy.is_due(&Extent { actors: 3, ..small }));
         assert!(policy.is_due(&Extent { bytes: 221, ..small }));
-        assert!(!policy.is_due(&Extent { bytes: 110, genesis_bytes: 10, ..small }), "below the least worth a cut");
+        assert!(!policy.is_due(&Extent { bytes: 110, state_bytes: 10, ..small }), "below the least worth a cut");
+        assert!(!policy.is_due(&Extent { bytes: 9_000, state_bytes: 9_000, ..small }), "it drops nothing");
     }
 }

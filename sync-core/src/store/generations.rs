@@ -123,11 +123,11 @@ impl Tx<'_> {
     pub fn extent(&self, document: DocumentRow, generation: u32) -> Result<Extent, StoreError> {
         let mut statement = self.inner.prepare_cached(
             "SELECT count(*), count(DISTINCT actor), coalesce(sum(length(chunk)), 0),
-             coalesce(sum(iif(length(deps) = 0, length(chunk), 0)), 0)
-             FROM change WHERE document = ? AND generation = ?",
+             coalesce((SELECT octet_length(state) FROM view WHERE document = ?1), 0)
+             FROM change WHERE document = ?1 AND generation = ?2",
         )?;
         Ok(statement.query_row((document.0, generation), |row| {
-            Ok(Extent { changes: row.get(0)?, actors: row.get(1)?, bytes: row.get(2)?, genesis_bytes: row.get(3)? })
+            Ok(Extent { changes: row.get(0)?, actors: row.get(1)?, bytes: row.get(2)?, state_bytes: row.get(3)? })
         })?)
     }
 
