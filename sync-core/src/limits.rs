@@ -141,6 +141,13 @@ pub const CATCH_UPS_MAX: usize = 64;
 /// every few seconds and is no burden, and must not keep the place of those that would be through in one.
 pub const CATCH_UP_SECONDS_MAX: u64 = 10;
 
+/// Peers whose last contacts are noted in memory before they are written down together: some 100 bytes each, and one
+/// transaction that takes about as long as a hundred admitted changes.
+pub const CONTACTS_NOTED_MAX: usize = 1_024;
+
+/// How long a contact may stay noted in memory alone, in seconds: what a crash may lose of times and counters.
+pub const CONTACTS_NOTED_SECONDS_MAX: u64 = 10;
+
 /// Longest wait that a node lets its hub impose, in milliseconds: an hour. A hub that asks for more is faulty, and must not
 /// silence a fleet.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;

@@ -136,6 +136,13 @@ impl Store {
     /// [`StoreError`]; nothing was changed.
     pub fn begin(&mut self) -> Result<Tx<'_>, StoreError> {
         Ok(Tx { inner: self.connection.transaction_with_behavior(TransactionBehavior::Immediate)? })
+    /// Rows that were written since the store was opened, undone ones included. While the number stands still, what was read
+    /// is as it was.
+    #[must_use]
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     }
 
     /// Begins a transaction that only reads.

@@ -184,13 +184,16 @@ impl Replica {
         Ok(value)
     }
 
-    /// Reads without writing.
+    /// Reads without writing, but for contacts that were noted and not written down yet.
     ///
     /// # Errors
     /// Those of `work`, and [`StoreError`].
     pub fn inspect<T, E: From<StoreError>>(&mut self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let tx = self.store.begin_read()?;
         work(&tx)
+        if let Err(error) = self.write_down_contacts() {
+            tracing::warn!(%error, "the last contacts could not be written down");
+        }
     }
 
     /// The document as it stands; `None` when there is none.

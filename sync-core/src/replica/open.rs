@@ -93,6 +93,7 @@ impl Replica {
             flow: super::flow::Flow::default(),
             packed: super::transfer::PackedTransfers::default(),
             catch_ups,
+            contacts: super::contacts::Contacts::default(),
             witness,
             documents_loaded: 0,
             policy: crate::document::generation::CutPolicy::default(),
