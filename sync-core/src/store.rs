@@ -25,6 +25,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::config::DbConfig;
 
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
@@ -125,8 +126,10 @@ impl Store {
             )
             .map_err(StoreError::from)?;
         // Above the number of statements in this module, so that each is parsed once.
-        connection.set_prepared_statement_cache_capacity(128);
+        connection.set_prepared_statement_cache_capacity(256);
         migrations::migrate(&mut connection, path)?;
+        // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
         Ok(Self { connection, _lock: lock })
     }
 
@@ -168,7 +171,10 @@ impl Tx<'_> {
     /// # Errors
     /// Those of `work`, and [`StoreError`] of the savepoint itself.
     pub fn attempt<T, E: From<StoreError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let run = |sql: &str| self.inner.execute_batch(sql).map_err(StoreError::from);
+        let run = |sql: &str| -> Result<(), StoreError> {
+            self.inner.prepare_cached(sql)?.execute([])?;
+            Ok(())
+        };
         run("SAVEPOINT attempt")?;
         match work() {
             Ok(value) => {
@@ -176,7 +182,8 @@ impl Tx<'_> {
                 Ok(value)
             }
             Err(error) => {
-                run("ROLLBACK TO attempt; RELEASE attempt")?;
+                run("ROLLBACK TO attempt")?;
+                run("RELEASE attempt")?;
                 Err(error)
             }
         }
