@@ -295,6 +295,14 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Members that the roster names as revoked. Each takes some 300 bytes on every member, and the roster is one document.
 pub const REVOKED_MAX: usize = 8_192;
 
+/// Loaded documents that a replica keeps for the next change. A hub with more nodes than these that report in turn loads
+/// each again, as it must.
+pub const LOADED_DOCUMENTS_MAX: usize = 256;
+
+/// Operations of all loaded documents that are kept, at some 300 bytes each: 10 MiB at a hub. A node keeps its own documents
+/// only, a few thousand operations.
+pub const LOADED_OPERATIONS_MAX: u64 = 32 * 1024;
+
 /// Changes of a document after which its author begins a new generation (decision D5). A thousand small changes are some
 /// 120 KB, load in 3 ms and are scanned on every admission.
 pub const GENERATION_CHANGES_MAX: u64 = 1_024;

@@ -22,6 +22,7 @@ pub mod in_process;
 mod incarnation;
 mod known;
 mod late;
+mod loads;
 mod meet;
 mod members;
 mod open;
@@ -179,9 +180,9 @@ pub struct Replica {
     flow: flow::Flow,
     packed: transfer::PackedTransfers,
     catch_ups: catch_ups::CatchUps,
-    witness: Witness,
     contacts: contacts::Contacts,
-    documents_loaded: u64,
+    witness: Witness,
+    loads: loads::Loads,
     /// When a generation has grown enough to be cut.
     policy: CutPolicy,
 }
@@ -215,13 +216,13 @@ impl Replica {
         self.incarnation
     }
 
-    /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
     /// Rows of the store that were written since the start. While the number stands still, whatever was read is as it was.
     #[must_use]
     pub fn rows_written(&self) -> u64 {
         self.store.rows_written()
     }
 
+    /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
     /// unusually small; peers do not need to agree on it.
     pub fn set_cut_policy(&mut self, policy: CutPolicy) {
         self.policy = policy;
@@ -230,7 +231,7 @@ impl Replica {
     /// How many documents were loaded into Automerge since the start. Reconnecting must not raise it.
     #[must_use]
     pub fn documents_loaded(&self) -> u64 {
-        self.documents_loaded
+        self.loads.count
     }
 
     /// Peers with a live link.
@@ -266,10 +267,10 @@ impl Replica {
     /// # Errors
     /// [`StoreError`].
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), StoreError> {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
         if self.contacts.due().is_some_and(|due| due <= now.instant) {
             self.write_down_contacts()?;
         }
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
                 link.session.handle_timeout(now.instant);
@@ -338,7 +339,6 @@ impl Replica {
         self.carry_out(now, id)
     }
 
-    /// A frame arrived on a link.
     /// Makes sure that a certified peer has a row with its certificate. Whether its enrolment was taken back.
     fn meet_member(&mut self, peer: &VerifiedPeer) -> Result<bool, StoreError> {
         let tx = self.store.begin_read()?;
@@ -356,6 +356,7 @@ impl Replica {
         Ok(row.revoked)
     }
 
+    /// A frame arrived on a link.
     ///
     /// # Errors
     /// [`StoreError`]: the disk failed; what the frame carried was not acknowledged and comes again.

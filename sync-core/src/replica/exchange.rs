@@ -176,10 +176,9 @@ impl Replica {
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
+        let mut loads = self.loads.lend();
         let taken = match entry {
-            Some(PushEntry::Delta(frame)) => {
-                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
-            }
+            Some(PushEntry::Delta(frame)) => super::admit::take_delta(&tx, &author, &row, frame, &mut loads)?,
             Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => Taken::default(),
         };
@@ -195,6 +194,7 @@ impl Replica {
         }
         let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
         tx.commit()?;
+        self.loads.take_back(loads);
         (self.witness)(CrashPoint::ReceiveAfterCommit);
         Ok(Some((taken, grown)))
     }

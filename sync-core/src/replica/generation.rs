@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::admit::TakeError;
 use super::desired::{WHOLE, Whole};
+use super::loads::{Loaded, Loads};
 use super::roster;
 use super::write::{self, Author, WriteError};
 use crate::document::admission::{Ground, Refusal};
@@ -28,7 +29,7 @@ pub(super) fn cut_if_due(
     author: &Author<'_>,
     document: &StoredDocument,
     wanted: &Map<String, Value>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Option<StoredDocument>, WriteError> {
     if !author.policy.is_due(&tx.extent(document.row, document.generation)?) {
         return Ok(None);
@@ -38,7 +39,7 @@ pub(super) fn cut_if_due(
     let (Some(state), Some(latest)) = (tx.view(document.row)?, document.latest) else { return Ok(None) };
     let latest = tx.log_row(latest)?;
     let cut = &latest.frontier.frontier().heads;
-    *documents_loaded += 1;
+    loads.count += 1;
     let loaded = write::load(tx, author, document)?;
     let mut heads = loaded.get_heads();
     heads.sort_unstable();
@@ -111,13 +112,15 @@ impl Follow {
 }
 
 /// Finds or begins the generation of a delta. `roots` are authentic, ascending, of this document. `None` when the generation
-/// is over and nobody here needs it, or began with a record that does not count.
+/// is over and nobody here needs it, or began with a record that does not count. `kept` is the document in this generation;
+/// where the generation is held already its ground is taken out.
 pub(super) fn ground(
     tx: &Tx<'_>,
     identity: &Identity,
     document: &StoredDocument,
     generation: u32,
     roots: Vec<SignedRoot>,
+    kept: Option<&mut Loaded>,
 ) -> Result<Option<Grounded>, TakeError> {
     let own = tx.root(document.row, generation)?;
     let holds = tx.holds_generation(document.row, generation)?;
@@ -133,17 +136,17 @@ pub(super) fn ground(
         _ => false,
     };
     if holds && !is_other {
-        let mut operations = Operations::default();
-        for chunk in tx.chunks(document.row, generation)? {
-            operations.add_stored(&chunk);
-        }
-        let cut = own.as_ref().map(|signed| &signed.root().cut);
-        let ground = Ground {
-            genesis_actor: genesis_actor(&document.key, generation, cut),
-            awaited: None,
-            history: tx.history(document.row, generation)?,
-            operations,
+        let (history, operations) = match kept.and_then(|kept| kept.ground.take()) {
+            Some(ground) => ground,
+            None => {
+                let mut operations = Operations::default();
+                tx.chunks(document.row, generation)?.iter().for_each(|chunk| operations.add_stored(chunk));
+                (tx.history(document.row, generation)?, operations)
+            }
         };
+        let cut = own.as_ref().map(|signed| &signed.root().cut);
+        let ground =
+            Ground { genesis_actor: genesis_actor(&document.key, generation, cut), awaited: None, history, operations };
         return Ok(Some(Grounded { ground, follow: None }));
     }
     if generation < document.generation && is_over(tx, identity, document, generation)? {

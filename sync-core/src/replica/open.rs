@@ -95,7 +95,7 @@ impl Replica {
             catch_ups,
             contacts: super::contacts::Contacts::default(),
             witness,
-            documents_loaded: 0,
+            loads: super::loads::Loads::default(),
             policy: crate::document::generation::CutPolicy::default(),
         })
     }
