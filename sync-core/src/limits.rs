@@ -317,6 +317,10 @@ pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 /// Bytes that a cut has to drop at least: a record and its frontier cost some 300 bytes on each link.
 pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
 
+/// Bytes of a value in the database up to which it is compressed. Sixteen of the largest changes; what a damaged row can make
+/// its reader allocate.
+pub const COMPRESSED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Generations of one layer that are kept because releases name them; past it the oldest goes, and a release that names it
 /// can only be applied where it was applied already.
 pub const GENERATIONS_KEPT_MAX: usize = 8;

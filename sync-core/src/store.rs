@@ -3,6 +3,7 @@
 //! Everything is read and written inside a [`Tx`], so a caller decides what becomes durable together. Nothing here
 //! knows of peers as connections or of messages.
 
+mod compressed;
 mod documents;
 mod error;
 mod feed;
@@ -24,8 +25,8 @@ mod views;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
@@ -115,7 +116,9 @@ impl Store {
     fn prepare(mut connection: Connection, lock: Option<File>, path: &Path) -> Result<Self, OpenError> {
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL;
+                // The page's size counts for a new file only.
+                "PRAGMA page_size = 1024;
+                 PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = FULL;
                  PRAGMA foreign_keys = ON;
                  PRAGMA trusted_schema = OFF;
@@ -125,12 +128,19 @@ impl Store {
                  PRAGMA journal_size_limit = 4194304;",
             )
             .map_err(StoreError::from)?;
+        // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
         // Above the number of statements in this module, so that each is parsed once.
         connection.set_prepared_statement_cache_capacity(256);
         migrations::migrate(&mut connection, path)?;
-        // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
         Ok(Self { connection, _lock: lock })
+    }
+
+    /// Rows that were written since the store was opened, undone ones included. While the number stands still, what was read
+    /// is as it was.
+    #[must_use]
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// Begins a transaction that may write.
@@ -139,13 +149,6 @@ impl Store {
     /// [`StoreError`]; nothing was changed.
     pub fn begin(&mut self) -> Result<Tx<'_>, StoreError> {
         Ok(Tx { inner: self.connection.transaction_with_behavior(TransactionBehavior::Immediate)? })
-    /// Rows that were written since the store was opened, undone ones included. While the number stands still, what was read
-    /// is as it was.
-    #[must_use]
-    pub fn rows_written(&self) -> u64 {
-        self.connection.total_changes()
-    }
-
     }
 
     /// Begins a transaction that only reads.

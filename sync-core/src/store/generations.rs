@@ -122,8 +122,8 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn extent(&self, document: DocumentRow, generation: u32) -> Result<Extent, StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT count(*), count(DISTINCT actor), coalesce(sum(length(chunk)), 0),
-             coalesce((SELECT octet_length(state) FROM view WHERE document = ?1), 0)
+            "SELECT count(*), count(DISTINCT actor), coalesce(sum(size), 0),
+             coalesce((SELECT size FROM view WHERE document = ?1), 0)
              FROM change WHERE document = ?1 AND generation = ?2",
         )?;
         Ok(statement.query_row((document.0, generation), |row| {
