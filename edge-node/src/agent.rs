@@ -12,7 +12,7 @@ use sync_core::state::desired::to_state;
 use sync_core::state::observed::{Health, ObjectCondition, ObservedState};
 use sync_core::store::StoreError;
 
-use crate::actuator::{Actuator, Cause, Inventory};
+use crate::actuator::{Actuator, Cause, Inventory, Seen};
 use crate::goal::{APPLIED, AppliedRelease, Goal, HeldBack, goal};
 use crate::reconcile::{Outcome, plan};
 
@@ -24,11 +24,20 @@ pub(crate) const OBSERVED: &str = "edge.observed";
 const INCARNATION: &str = "edge.incarnation";
 
 /// A pass with everything it needs from the database.
+///
+/// It can be run again while the database stands as it was: then a target that looks as it did when nothing had to be done
+/// needs no plan, and a result that was said needs no word.
 #[derive(Debug)]
 pub struct Pass {
     goal: Option<Goal>,
     awaited: Option<HeldBack>,
     inventory: Inventory,
+    /// [`Replica::rows_written`] when it was read.
+    rows_written: u64,
+    /// What the target looked like when it was as it should be, and what there was to say of it.
+    idle: Option<(Seen, PassResult)>,
+    /// What the database says already.
+    said: Option<PassResult>,
 }
 
 /// What a pass found and did.
@@ -57,7 +66,9 @@ pub struct PassResult {
 pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
     let (goal, awaited) = goal(replica)?;
     let inventory = replica.inspect(|tx| tx.local::<Inventory>(INVENTORY))?.unwrap_or_default();
-    Ok(Pass { goal, awaited, inventory })
+    // Last, because reading may write down what is complete.
+    let rows_written = replica.rows_written();
+    Ok(Pass { goal, awaited, inventory, rows_written, idle: None, said: None })
 }
 
 /// Makes the inventory durable before the target is touched.
@@ -69,10 +80,22 @@ pub fn save_inventory(replica: &mut Replica, now: Now, inventory: &Inventory) ->
 }
 
 impl Pass {
+    /// Whether [`begin`] would read the same again.
+    #[must_use]
+    pub fn is_current(&self, replica: &Replica) -> bool {
+        self.rows_written == replica.rows_written()
+    }
+
+    /// Whether [`commit`] has nothing to write about this result, while the pass is current.
+    #[must_use]
+    pub fn has_said(&self, result: &PassResult) -> bool {
+        self.said.as_ref() == Some(result)
+    }
+
     /// Looks at the target and does what has to be done. `save` makes the wider inventory durable and is called at most
     /// once, before the first step.
     pub fn run(
-        &self,
+        &mut self,
         actuator: &mut dyn Actuator,
         now: Now,
         witness: &Witness,
@@ -84,6 +107,9 @@ impl Pass {
             Ok(seen) => seen,
             Err(error) => return failed(error.to_string()),
         };
+        if let Some((_, result)) = self.idle.as_ref().filter(|(before, _)| *before == seen) {
+            return (result.clone(), None);
+        }
         let plan = match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
             Ok(plan) => plan,
             Err(error) => return failed(error.to_string()),
@@ -92,6 +118,7 @@ impl Pass {
             PassResult { leaving: plan.leaving(), foreign: plan.foreign().to_vec(), ..PassResult::default() };
         if plan.is_idle() {
             result.is_complete = true;
+            self.idle = Some((seen, result.clone()));
             return (result, None);
         }
         let recorded = match plan.record(save) {
@@ -133,7 +160,7 @@ impl PassResult {
 pub fn commit(
     replica: &mut Replica,
     now: Now,
-    pass: &Pass,
+    pass: &mut Pass,
     result: &PassResult,
     inventory: Option<&Inventory>,
 ) -> Result<(), WriteError> {
@@ -145,6 +172,7 @@ pub fn commit(
     let report = before.as_ref() != Some(&observed) || reported.unwrap_or(1) != incarnation;
     let stored = inventory.filter(|inventory| **inventory != pass.inventory);
     if stored.is_none() && newly_applied.is_none() && !report {
+        pass.said = Some(result.clone());
         return Ok(());
     }
     let own = DocumentKey::observed(replica.identity().id());
