@@ -314,8 +314,12 @@ pub const GENERATION_ACTORS_MAX: u64 = 64;
 /// document then takes less than 8 times its state on disk.
 pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 
-/// Bytes that a cut has to drop at least: a record and its frontier cost some 300 bytes on each link.
-pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
+/// Bytes that a cut has to drop at least: a record and its frontier cost some 300 bytes on each link, a tenth of what the
+/// thirty changes cost that are cut with them.
+pub const GENERATION_LOG_BYTES_MIN: u64 = 16 * 1024;
+
+/// Bytes on the disk beside a small change: its row without the chunk, the row of its frontier, and both in their indexes.
+pub const CHANGE_ROWS_BYTES: u64 = 400;
 
 /// Bytes of a value in the database up to which it is compressed. Sixteen of the largest changes; what a damaged row can make
 /// its reader allocate.

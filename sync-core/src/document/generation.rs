@@ -19,7 +19,8 @@ use super::history::Clock;
 use crate::id::{ChangeHash, DocumentId, NodeId};
 use crate::identity::{PublicKey, Signature, SigningKey};
 use crate::limits::{
-    GENERATION_ACTORS_MAX, GENERATION_CHANGES_MAX, GENERATION_LOG_BYTES_MIN, GENERATION_LOG_RATIO_MAX,
+    CHANGE_ROWS_BYTES, GENERATION_ACTORS_MAX, GENERATION_CHANGES_MAX, GENERATION_LOG_BYTES_MIN,
+    GENERATION_LOG_RATIO_MAX,
 };
 
 const CONTEXT: &[u8] = b"archipel generation 1\0";
@@ -166,8 +167,8 @@ pub struct CutPolicy {
     pub changes: u64,
     /// Actors from which on it is cut.
     pub actors: u64,
-    /// It is cut when what a cut drops (the bytes of its changes less those of its state) is more than this many times its
-    /// state...
+    /// It is cut when what a cut drops (its changes with [`CHANGE_ROWS_BYTES`] each, less its state) is more than this many
+    /// times its state...
     pub log_ratio: u64,
     /// ...and more bytes than this.
     pub log_bytes_min: u64,
@@ -188,7 +189,8 @@ impl CutPolicy {
     /// Whether a generation of this extent is to be cut before the next write.
     #[must_use]
     pub fn is_due(&self, extent: &Extent) -> bool {
-        let dropped = extent.bytes.saturating_sub(extent.state_bytes);
+        let held = extent.bytes.saturating_add(extent.changes.saturating_mul(CHANGE_ROWS_BYTES));
+        let dropped = held.saturating_sub(extent.state_bytes);
         extent.changes >= self.changes
             || extent.actors >= self.actors
             || (dropped > self.log_bytes_min && dropped > self.log_ratio.saturating_mul(extent.state_bytes))
@@ -248,13 +250,17 @@ mod tests {
 
     #[test]
     fn a_generation_is_due_by_changes_actors_or_bytes() {
-        let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 100 };
-        let small = Extent { changes: 9, actors: 2, bytes: 220, state_bytes: 44 };
+        let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 5_000 };
+        let rows = 9 * CHANGE_ROWS_BYTES;
+        let small = Extent { changes: 9, actors: 2, bytes: 10_000 - rows, state_bytes: 2_000 };
         assert!(!policy.is_due(&small));
         assert!(policy.is_due(&Extent { changes: 10, ..small }));
         assert!(policy.is_due(&Extent { actors: 3, ..small }));
-        assert!(policy.is_due(&Extent { bytes: 221, ..small }));
-        assert!(!policy.is_due(&Extent { bytes: 110, state_bytes: 10, ..small }), "below the least worth a cut");
-        assert!(!policy.is_due(&Extent { bytes: 9_000, state_bytes: 9_000, ..small }), "it drops nothing");
+        assert!(policy.is_due(&Extent { bytes: small.bytes + 1, ..small }));
+        assert!(
+            !policy.is_due(&Extent { bytes: 5_000 - rows, state_bytes: 0, ..small }),
+            "below the least worth a cut"
+        );
+        assert!(!policy.is_due(&Extent { bytes: 90_000, state_bytes: 90_000, ..small }), "it drops nothing");
     }
 }
