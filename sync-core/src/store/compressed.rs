@@ -1,6 +1,10 @@
 //! Texts and chunks as they lie on the disk: under zstd (RFC 8878) where that is shorter, with their own length beside them.
 //! A stored value as long as its length is the value itself.
 
+use std::cell::RefCell;
+
+use zstd::bulk::Compressor;
+
 use super::error::StoreError;
 use crate::limits::COMPRESSED_BYTES_MAX;
 
@@ -18,12 +22,26 @@ pub(super) struct Compressed {
     pub(super) size: u64,
 }
 
+thread_local! {
+    /// One for each thread that owns a store: its tables are made once.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The frame; `None` where zstd cannot have its memory.
+fn frame(plain: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let mut compressor = kept.take().or_else(|| Compressor::new(LEVEL).ok())?;
+        let frame = compressor.compress(plain).ok()?;
+        *kept = Some(compressor);
+        Some(frame)
+    })
+}
+
 /// What is stored for a value.
 pub(super) fn compress(plain: &[u8]) -> Compressed {
     let size = plain.len() as u64;
     let packs = plain.len() >= PLAIN_BYTES_MIN && size <= COMPRESSED_BYTES_MAX;
-    // Where zstd cannot have its memory the value is stored as it is.
-    let frame = packs.then(|| zstd::bulk::compress(plain, LEVEL).ok()).flatten();
+    let frame = packs.then(|| frame(plain)).flatten();
     let stored = frame.filter(|frame| frame.len() < plain.len()).unwrap_or_else(|| plain.to_vec());
     Compressed { stored, size }
 }
