@@ -28,7 +28,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
-pub use feed::{FeedEntry, Scope, chain_origin};
+pub use crate::position::chain_origin;
+pub use feed::{FeedEntry, Scope};
 pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;

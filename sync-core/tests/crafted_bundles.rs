@@ -17,7 +17,7 @@ use std::path::Path;
 
 use automerge::ROOT;
 use automerge::transaction::Transactable;
-use sync_core::document::{Codec, DocumentKey, UnverifiedFrontier};
+use sync_core::document::{Codec, DocumentKey, PackedFrontiers, UnverifiedFrontier};
 use sync_core::id::{Chain, NodeId};
 use sync_core::identity::{Role, SigningKey};
 use sync_core::limits::PART_BYTES_MIN;
@@ -44,10 +44,11 @@ fn step(door: &Door, number: u64, key: &DocumentKey, changes: Vec<u8>, frontier:
         codec: Codec::RawZstd,
         changes,
         frontier: Some(frontier),
+        earlier: PackedFrontiers::default(),
         roots: Vec::new(),
         part: None,
     };
-    let push = Push { entry: Some(PushEntry::Delta(delta)), through: Some(place(number)), more: false };
+    let push = Push { entry: Some(PushEntry::Delta(delta)), through: Some(place(number).into()), more: false };
     Message::Push(push).encode(door.node.id())
 }
 
@@ -141,7 +142,7 @@ fn what_somebody_else_has_signed_may_be_carried() {
 
 #[test]
 fn frames_that_do_not_belong_into_a_bundle_end_its_import_and_what_came_before_stands() {
-    for frame in [Message::Acknowledge(place(1)), Message::Hello(Door::silent().hello())] {
+    for frame in [Message::Acknowledge(1), Message::Hello(Door::silent().hello())] {
         let mut door = Door::silent();
         let file = door.bundle(&[honest(&door), frame.encode(door.node.id())]);
         let refused = door.import(&file);
@@ -179,10 +180,11 @@ fn parts_that_do_not_make_up_a_transfer_change_nothing() {
             codec: Codec::RawZstd,
             changes: changes.to_vec(),
             frontier,
+            earlier: PackedFrontiers::default(),
             roots,
             part,
         };
-        let through = is_last.then(|| place(1));
+        let through = is_last.then(|| place(1).into());
         Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more: !is_last }).encode(door.node.id())
     };
     let (first, last) = (part(&door, 0, &changes[..half], false), part(&door, half as u64, &changes[half..], true));

@@ -44,14 +44,15 @@ impl Replica {
             }
             Effect::Restart => self.restart(id)?,
             Effect::Fetch { after } => self.fetch(id, after)?,
-            Effect::Store(push) => self.store_push(now, id, push)?,
-            Effect::Acknowledged(through) => {
+            Effect::Store(push, place) => self.store_push(now, id, push, place)?,
+            Effect::Acknowledged(number) => {
                 let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
                 link.acknowledgements += 1;
                 let stop = link.stops.pop_front_if(|stop| stop.acknowledged_with <= link.acknowledgements);
+                link.batches.pop_front_if(|batch| batch.acknowledged_with <= link.acknowledgements);
                 let tx = self.store.begin()?;
                 if let Some(mut row) = tx.peer(link.peer)? {
-                    let number = through.number.max(row.acked);
+                    let number = number.max(row.acked);
                     tx.feed_acknowledged(&mut row, number)?;
                     if let Some(stop) = stop {
                         tx.set_feed_reached(&row, stop.entry, stop.log)?;
@@ -113,11 +114,22 @@ impl Replica {
         // What was taken of a revoked author before is taken once the roster that says so has come.
         let may_pass_later =
             matches!(refuse.reason, Reason::Disconnected | Reason::NotBelow | Reason::Revoked | Reason::Generation);
-        let again = may_pass_later && link.sent_again.insert(document.row);
+        // The refusal of a step comes before its acknowledgement, so of several batches the oldest is meant.
+        let batch = link.batches.iter().position(|batch| batch.document == document.row);
+        let batch = batch.and_then(|batch| link.batches.remove(batch)).filter(|_| refuse.reason != Reason::Past);
+        let again = batch.is_some() || may_pass_later && link.sent_again.insert(document.row);
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
             tx.extend_feed(&mut row, &scope)?;
-            tx.feed_again(&mut row, document.row)?;
+        }
+        match batch {
+            // One of them may be bad: the others are taken when they come alone.
+            Some(batch) => {
+                link.alone.insert(document.row);
+                tx.feed_each_again(&mut row, document.row, &batch.logs)?;
+            }
+            None if again => tx.feed_again(&mut row, document.row)?,
+            None => {}
         }
         tx.commit()?;
         if again {
@@ -126,11 +138,17 @@ impl Replica {
         Ok(())
     }
 
-    fn store_push(&mut self, now: Now, id: LinkId, push: Push) -> Result<(), StoreError> {
+    fn store_push(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        push: Push,
+        place: Option<Position>,
+    ) -> Result<(), StoreError> {
         let Some(link) = self.links.get(&id) else { return Ok(()) };
         let peer = link.peer;
-        let starts_over = push.entry.is_none() && push.through.is_some_and(|through| through.number == 0);
-        let reach = push.through.map_or(Reach::Stay, Reach::Always);
+        let starts_over = push.entry.is_none() && place.is_some_and(|place| place.number == 0);
+        let reach = place.map_or(Reach::Stay, Reach::Always);
         let Some((mut taken, grown)) = self.take_push(now, peer, push.entry, reach)? else { return Ok(()) };
         if taken.gap
             && let Some(link) = self.links.get_mut(&id)
@@ -153,11 +171,9 @@ impl Replica {
         }
         if let Some(link) = self.links.get_mut(&id) {
             // What a peer sends it holds: it need not come back.
-            if let Some((document, log)) = taken.holds {
-                link.known.passed(document, log);
-            }
+            taken.holds.iter().for_each(|holds| link.known.holds(holds));
             link.shown.extend(std::mem::take(&mut taken.shown));
-            link.session.handle_stored(taken.refused.take(), push.through, push.more);
+            link.session.handle_stored(taken.refused.take(), place, push.more);
         }
         self.follow_up(now, taken, grown)
     }

@@ -14,7 +14,7 @@ use crate::replica::exchange::Reach;
 use crate::replica::{Event, Now, Output, Replica, certificates, members, scope};
 use crate::store::{PeerRow, StoreError, chain_origin};
 use crate::wire::bundle::{BundleReadError, BundleReader};
-use crate::wire::{DecodeError, Hello, Message, Push, Reason, Refuse, VERSION_MAX, VERSION_MIN};
+use crate::wire::{DecodeError, Hello, Message, Reason, Refuse, VERSION_MAX, VERSION_MIN};
 
 /// What became of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,8 +211,13 @@ impl Replica {
             held: row.cursor.map_or(0, |place| place.number),
             acknowledged: row.acked,
         };
+        let mut before = from;
         while let Some(message) = next_message(file, exporter)? {
-            let Message::Push(Push { entry, through, more: _ }) = message else { return Err(ImportError::Unexpected) };
+            let Message::Push(push) = message else { return Err(ImportError::Unexpected) };
+            let place = |through| push.place(through, Some(before)).ok_or(ImportError::Unexpected);
+            let through = push.through.map(place).transpose()?;
+            before = through.unwrap_or(before);
+            let entry = push.entry;
             imported.entries += u64::from(entry.is_some());
             let reach = through.and_then(|through| track.reach(through)).map_or(Reach::Stay, Reach::IfTaken);
             let Some((taken, grown)) = self.take_push(now, exporter, entry, reach)? else { break };
