@@ -72,7 +72,7 @@ impl Source<'_> {
         };
         let mut plan = match delta::next(self.tx, self.peer, &entry, &link.known)? {
             Next::Leave(key) => {
-                let through = self.through(link, after, &entry, true)?;
+                let through = self.through(link, after, &entry, entry.log.is_none())?;
                 return Ok(Frame { entry: Some(PushEntry::Leave(key)), through: Some(through), ..Frame::default() });
             }
             Next::Held => {

@@ -160,7 +160,10 @@ fn step(
     known: &mut Known,
 ) -> Result<(Vec<PushEntry>, Through), StoreError> {
     let mut plan = match delta::next(tx, peer, &entry, known)? {
-        Next::Leave(key) => return Ok((vec![PushEntry::Leave(key)], delta::through(tx, peer, after, &entry, true, known)?)),
+        Next::Leave(key) => {
+            let through = delta::through(tx, peer, after, &entry, entry.log.is_none(), known)?;
+            return Ok((vec![PushEntry::Leave(key)], through));
+        }
         Next::Held => return Ok((Vec::new(), delta::through(tx, peer, after, &entry, false, known)?)),
         Next::Delta(plan) => plan,
     };
