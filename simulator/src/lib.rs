@@ -29,3 +29,4 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod target;
+pub mod trace;
