@@ -23,10 +23,13 @@ pub mod cli;
 pub mod commands;
 pub mod disk;
 pub mod embedded;
+pub mod holding;
 pub mod live;
 pub mod net;
 pub mod process;
 pub mod proxy;
 pub mod random;
+#[cfg(test)]
+mod small_fleet;
 pub mod target;
 pub mod trace;
