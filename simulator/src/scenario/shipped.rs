@@ -1,0 +1,18 @@
+//! The scenarios that come with the simulator, inside the binary.
+
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),+]
+    };
+}
+
+/// Names and texts, sorted by name.
+pub const ALL: &[(&str, &str)] = shipped![
+    "offshore-wind-farm",
+];
+
+/// The text of a scenario that comes with the simulator.
+#[must_use]
+pub fn text(name: &str) -> Option<&'static str> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
