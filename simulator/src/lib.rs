@@ -32,3 +32,4 @@ pub mod random;
 pub mod scenario;
 pub mod stack;
 pub mod target;
+pub mod workload;
