@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{Depth, Scenario, ScenarioError, shipped};
+use super::{Depth, Scenario, ScenarioError, Span, shipped};
 
 /// A table with name, what is rehearsed, nodes and duration of each depth.
 ///
@@ -22,7 +22,7 @@ pub fn table() -> Result<String, ScenarioError> {
             scenario.rehearses.clone(),
             hubs.to_string(),
             each(&|depth| scenario.node_count(depth).to_string()),
-            each(&|depth| scenario.limit(depth).duration.unwrap_or(scenario.duration).to_string()),
+            each(&|depth| scenario.length(depth).to_string()),
             depths.iter().map(|depth| depth.number().to_string()).collect::<Vec<_>>().join(" "),
         ]);
     }
@@ -38,6 +38,16 @@ fn joined(cells: Vec<String>) -> String {
 }
 
 impl Scenario {
+    /// How long it takes at a depth, in virtual time where there is one. What is sped up counts up to the healing.
+    fn length(&self, depth: Depth) -> Span {
+        let limit = self.limit(depth);
+        let duration = limit.duration.unwrap_or(self.duration);
+        match limit.speed {
+            Some(speed) => Span::seconds((self.heal_at(duration).0 / speed.max(1)).as_secs()),
+            None => duration,
+        }
+    }
+
     /// How many nodes it has at a depth.
     #[must_use]
     pub fn node_count(&self, depth: Depth) -> u32 {
