@@ -26,6 +26,7 @@ pub mod commands;
 pub mod disk;
 pub mod embedded;
 pub mod live;
+pub mod machines;
 pub mod net;
 pub mod plan;
 pub mod process;

@@ -173,6 +173,8 @@ pub struct Replica {
     /// Every start writes under an actor of its own (invariant 2).
     actor: ActorBytes,
     links: BTreeMap<LinkId, Link>,
+    /// The same by peer, each of which has one at most: a hub with ten thousand links must not look at all for each frame.
+    link_of: BTreeMap<NodeId, LinkId>,
     /// What one input leads to. Bounded by the links' windows; drained before the next input.
     outputs: VecDeque<Output>,
     flow: flow::Flow,
@@ -279,9 +281,7 @@ impl Replica {
         peer: &VerifiedPeer,
         is_dialer: bool,
     ) -> Result<(), StoreError> {
-        let older: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.peer == peer.id()).map(|(id, _)| *id).collect();
-        for older in older {
+        if let Some(older) = self.link_of.get(&peer.id()).copied() {
             self.close_link(now, older, CloseCode::Replaced, "the same peer opened a newer link")?;
         }
         let tx = self.store.begin()?;
@@ -328,6 +328,7 @@ impl Replica {
             traffic,
         };
         self.links.insert(id, link);
+        self.link_of.insert(peer.id(), id);
         self.carry_out(now, id)
     }
 
@@ -379,6 +380,7 @@ impl Replica {
     /// [`StoreError`]: its traffic could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.link_of.remove(&link.peer);
         self.flow.forget(link.counted);
         self.catch_ups.done(now.instant, id);
         self.outputs.push_back(Output::Event(Event::LinkDown(link.peer)));

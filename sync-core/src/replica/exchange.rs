@@ -6,7 +6,7 @@ use super::admit::Taken;
 use super::meet::Greeting;
 use super::write::Author;
 use super::{Event, Now, Output, Replica, framed_length, scope};
-use crate::document::DocumentKind;
+use crate::document::{AuthorGroup, DocumentKind};
 use crate::env::CrashPoint;
 use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
@@ -174,7 +174,14 @@ impl Replica {
         entry: Option<PushEntry>,
         reach: Reach,
     ) -> Result<Option<(Taken, Grown)>, StoreError> {
-        let live = self.live_links();
+        let live = match &entry {
+            Some(PushEntry::Delta(frame)) => match frame.key.author_group() {
+                // The hubs are owed it, and the node itself what it lacks of it.
+                AuthorGroup::Node(node) => self.live_links_of(node, peer)?,
+                AuthorGroup::Hubs => self.live_links(),
+            },
+            Some(PushEntry::Leave(_)) | None => Live::new(),
+        };
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
@@ -249,6 +256,13 @@ impl Replica {
     pub(super) fn live_links(&self) -> Live {
         let live = self.links.iter().filter(|(_, link)| link.session.is_live());
         live.map(|(id, link)| (link.peer, *id)).collect()
+    }
+
+    /// The live links of all hubs, this node and this peer.
+    fn live_links_of(&mut self, node: NodeId, peer: NodeId) -> Result<Live, StoreError> {
+        let mut members = self.store.begin_read()?.hubs()?;
+        members.extend([node, peer]);
+        Ok(members.into_iter().filter_map(|member| Some((member, self.live_link(member)?))).collect())
     }
 
     /// Tells the links whose feeds have grown, after the commit.

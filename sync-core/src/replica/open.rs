@@ -89,6 +89,7 @@ impl Replica {
             incarnation: Incarnation { number: stored.incarnation, nonce: stored.nonce },
             seed,
             links: BTreeMap::new(),
+            link_of: BTreeMap::new(),
             outputs: VecDeque::new(),
             flow: super::flow::Flow::default(),
             packed: super::transfer::PackedTransfers::default(),
@@ -97,6 +98,13 @@ impl Replica {
             documents_loaded: 0,
             policy: crate::document::generation::CutPolicy::default(),
         })
+    }
+
+    /// The store, as a process that is killed now leaves it: with everything that is durable. For simulators, and for whoever
+    /// opens the replica again.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
     }
 }
 
