@@ -120,11 +120,7 @@ pub async fn init_on(machine: &Machine, mut store: Store, config: InitConfig) ->
 ///
 /// # Errors
 /// [`FoundingError`].
-pub fn found_fleet(
-    store: &mut Store,
-    entropy: &mut dyn Entropy,
-    name: Option<Name>,
-) -> Result<Founded, FoundingError> {
+pub fn found_fleet(store: &mut Store, entropy: &mut dyn Entropy, name: Option<Name>) -> Result<Founded, FoundingError> {
     let stored = store.begin_read()?.authority()?;
     let authority = match stored {
         Some(stored) => crate::enrol::open_authority(&stored).map_err(made)?,

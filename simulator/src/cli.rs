@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
-use crate::scenario::{list, schema};
+use crate::scenario::{Depth, list, schema};
 use crate::{embedded, live, rehearse};
 
 /// Rehearse disconnects on the real code.
@@ -34,13 +34,16 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Run a scenario on the real stack in virtual time, heal the world, and check that all agree
+    /// Run a scenario in virtual time, heal the world, and check that all agree
     Run {
         /// The name of a scenario that comes with this program, or a file
         scenario: String,
         /// The seed, below 2^63 [default: the scenario's]
         #[arg(long, value_parser = clap::value_parser!(u64).range(..1 << 63))]
         seed: Option<u64>,
+        /// How real: 1 is thousands of replicas as machines, 2 the real stack [default: 2, or what the scenario has]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+        depth: Option<u8>,
     },
     /// Show the scenarios that come with this program
     List,
@@ -128,7 +131,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
-        Command::Run { scenario, seed } => rehearse::run(&rehearse::Options { scenario, seed }),
+        Command::Run { scenario, seed, depth } => {
+            let depth = depth.and_then(|number| Depth::ALL.into_iter().find(|depth| depth.number() == number));
+            rehearse::run(&rehearse::Options { scenario, seed, depth })
+        }
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

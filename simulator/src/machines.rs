@@ -36,7 +36,7 @@ mod set_up;
 mod wall;
 mod world;
 
-pub use eyes::{Eyes, NoEyes, Note};
+pub use eyes::{Eyes, NoEyes, Note, nobody};
 pub use figures::{Counts, MemberFigures, Quantiles, Tally};
 pub use world::{MachinesError, Options, Outcome, run};
 

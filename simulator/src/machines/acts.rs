@@ -353,8 +353,7 @@ impl Member {
     /// New files with nothing but its identity in them.
     fn wiped(&self, identity: &Arc<sync_core::identity::Identity>) -> Result<Medium, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let (mut store, disk): (Store, _) =
-            self.new_medium().and_then(Medium::open).map_err(|error| text(&error))?;
+        let (mut store, disk): (Store, _) = self.new_medium().and_then(Medium::open).map_err(|error| text(&error))?;
         Replica::init(&mut store, identity, &mut self.drawn("wiped")).map_err(|error| text(&error))?;
         Ok(Medium::of(store, disk))
     }

@@ -61,14 +61,7 @@ impl Carrier {
     }
 
     /// When `wire` bytes in so many packets that are sent now have arrived, and the bytes that went with those sent again.
-    pub(super) fn send(
-        &mut self,
-        now: Micros,
-        shape: &Shape,
-        is_away: bool,
-        packets: u64,
-        wire: u64,
-    ) -> (Micros, u64) {
+    pub(super) fn send(&mut self, now: Micros, shape: &Shape, is_away: bool, packets: u64, wire: u64) -> (Micros, u64) {
         let mut sent = wire;
         let mut delay = 0;
         if shape.loss > 0 {

@@ -9,12 +9,12 @@ use sync_core::env::Instant;
 use sync_core::identity::VerifiedPeer;
 use sync_core::replica::{Event, Output};
 
+use super::Micros;
 use super::end::{Place, of_link};
 use super::eyes::{Eyes, Note};
 use super::figures::{Counts, Tally, kind};
 use super::member::Member;
 use super::queue::Queue;
-use super::Micros;
 use crate::disk::Disk;
 use crate::plan::{self, Plan};
 use crate::workload::LayerContent;
@@ -252,7 +252,8 @@ impl Part<'_> {
     /// Carries out what a replica wants after an input that came by `end`, if it came by one.
     pub(super) fn finish(&mut self, member: usize, end: Option<usize>) {
         self.counts.inputs += 1;
-        while let Some(output) = self.members.get_mut(member).and_then(Member::running).and_then(|it| it.replica.poll_output())
+        while let Some(output) =
+            self.members.get_mut(member).and_then(Member::running).and_then(|it| it.replica.poll_output())
         {
             match output {
                 Output::Transmit { link, frame, .. } => {

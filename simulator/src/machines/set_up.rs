@@ -35,7 +35,8 @@ fn text(error: impl std::fmt::Display) -> String {
 
 /// Hubs, layers, and the nodes that are there from the start, as if all links were up.
 pub(super) fn set_up(parts: &mut [Part<'_>], plan: &Plan) -> Result<(), String> {
-    let places: Vec<(usize, usize)> = plan.hubs.iter().map(|hub| place(parts, &hub.name)).collect::<Option<_>>().ok_or("no hub")?;
+    let places: Vec<(usize, usize)> =
+        plan.hubs.iter().map(|hub| place(parts, &hub.name)).collect::<Option<_>>().ok_or("no hub")?;
     let first = *places.first().ok_or("no hub")?;
     for hub in &places {
         if *hub == first { found(member(parts, first)?)? } else { join_as_hub(parts, first, *hub)? }
@@ -183,9 +184,10 @@ impl Part<'_> {
         let Some(planned) = plan.nodes.get(node) else { return };
         for hub in &planned.hubs {
             let Some(place) = self.by_name.get(hub).copied() else { continue };
-            let is_open = self.members.get(member).is_some_and(|it| {
-                it.ends.iter().any(|end| end.peer_name == *hub && end.can_send && end.can_hear)
-            });
+            let is_open = self
+                .members
+                .get(member)
+                .is_some_and(|it| it.ends.iter().any(|end| end.peer_name == *hub && end.can_send && end.can_hear));
             if !is_before && !is_open {
                 continue;
             }

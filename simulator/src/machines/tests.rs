@@ -1,6 +1,5 @@
 //! Runs: what a seed repeats, what converges, what a cut and a restart leave.
 
-use super::world::nobody;
 use super::*;
 use crate::plan::Plan;
 use crate::scenario::{Depth, Scenario, shipped};

@@ -8,7 +8,7 @@ use hub::service::{AdminCommand, AdminReply, Health};
 
 use super::carrier::{Carrier, Shape};
 use super::end::{End, Place};
-use super::eyes::{Eyes, NoEyes};
+use super::eyes::Eyes;
 use super::figures::{Counts, MemberFigures, Quantiles, Tally, has_place, kind};
 use super::member::{Member, Role};
 use super::part::{Due, Part};
@@ -39,11 +39,6 @@ impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("threads", &self.threads).finish_non_exhaustive()
     }
-}
-
-/// Nobody watches.
-pub(crate) fn nobody(_part: usize) -> Box<dyn Eyes> {
-    Box::new(NoEyes)
 }
 
 /// Why a plan could not be run. A defect of this program, as a plan says nothing that cannot be set up.
@@ -196,11 +191,15 @@ impl<'p> World<'p> {
         let mut world = Self { plan, parts: (0..count).map(part).collect(), apart: Duration::ZERO };
         let place = |name: &Name| part_of.get(name).copied().unwrap_or(0);
         for hub in &plan.hubs {
-            world.add(place(&hub.name), Member::new(&hub.name, &hub.name, Role::Hub, hub.clock, plan.seed, plan.start.0));
+            world.add(
+                place(&hub.name),
+                Member::new(&hub.name, &hub.name, Role::Hub, hub.clock, plan.seed, plan.start.0),
+            );
         }
         for (number, node) in plan.nodes.iter().enumerate() {
             let role = Role::Node(number);
-            world.add(place(&node.name), Member::new(&node.name, &node.name, role, node.clock, plan.seed, plan.start.0));
+            world
+                .add(place(&node.name), Member::new(&node.name, &node.name, role, node.clock, plan.seed, plan.start.0));
         }
         for (number, link) in plan.links.iter().enumerate() {
             world.join_ends(number, link);
@@ -244,13 +243,7 @@ impl<'p> World<'p> {
     }
 
     /// Makes both ends of a link, with the one who dials by the plan first.
-    fn connect(
-        &mut self,
-        from: (usize, usize),
-        to: (usize, usize),
-        name: &str,
-        change: &LinkChange,
-    ) -> (usize, usize) {
+    fn connect(&mut self, from: (usize, usize), to: (usize, usize), name: &str, change: &LinkChange) -> (usize, usize) {
         let ends = |world: &Self, place: (usize, usize)| {
             world.parts.get(place.0).and_then(|part| part.members.get(place.1)).map_or(0, |it| it.ends.len())
         };
@@ -357,7 +350,8 @@ impl<'p> World<'p> {
         let healed = micros(self.plan.heal_at);
         let last = healed.saturating_add(micros(self.plan.heal_within));
         // A look at all nodes of a hub takes a while; with few it is taken each second.
-        let every = Duration::from_secs(1).max(Duration::from_millis(5) * u32::try_from(self.plan.nodes.len()).unwrap_or(0));
+        let every =
+            Duration::from_secs(1).max(Duration::from_millis(5) * u32::try_from(self.plan.nodes.len()).unwrap_or(0));
         let mut now = healed;
         let mut looked_at = None;
         let mut disagreement = None;
@@ -494,9 +488,10 @@ mod tests {
         assert_eq!(count, 2);
         assert_eq!(parts[&Name::from("a-1")], parts[&Name::from("hub-1")]);
         assert_ne!(parts[&Name::from("b-2")], parts[&Name::from("hub-1")]);
-        let mut eyes = nobody;
+        let mut eyes = crate::machines::nobody;
         let world = World::new(&plan, &mut Options { threads: 2, eyes: &mut eyes });
-        let minutes = |it: Vec<(Micros, bool)>| it.into_iter().map(|(at, apart)| (at / 60_000_000, apart)).collect::<Vec<_>>();
+        let minutes =
+            |it: Vec<(Micros, bool)>| it.into_iter().map(|(at, apart)| (at / 60_000_000, apart)).collect::<Vec<_>>();
         let segments = minutes(segments(&plan, &world.parts, 2));
         assert_eq!(segments, [(120, true), (132, false), (480, true), (542, false), (690, true)]);
     }
