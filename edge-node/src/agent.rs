@@ -63,6 +63,14 @@ pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
     Ok(Pass { goal, awaited, inventory })
 }
 
+/// What the last report says that the target holds.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reported(replica: &mut Replica) -> Result<Option<AppliedStamp>, StoreError> {
+    Ok(replica.inspect(|tx| tx.local::<ObservedState>(OBSERVED))?.and_then(|report| report.applied))
+}
+
 /// Makes the inventory durable before the target is touched.
 ///
 /// # Errors

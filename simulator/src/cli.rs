@@ -109,6 +109,35 @@ enum Bench {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Whether depths 1 and 2 agree on the same scenarios in bytes and in time
+    Depths {
+        /// Names of scenarios that come with this program, or files [default: those that both depths know all of]
+        scenarios: Vec<String>,
+        /// How many seeds of each
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        seeds: u64,
+        /// Write the table to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Virtual time of a fleet for a second of CPU time, and memory, at depths 1 and 2
+    Scale {
+        /// How many nodes at depth 1
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+        nodes: u32,
+        /// How many virtual days at depth 1
+        #[arg(long, default_value_t = 7.0)]
+        days: f64,
+        /// Threads at depth 1, of which two can be busy
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Leave depth 2 out
+        #[arg(long)]
+        machines_only: bool,
+        /// Write the table to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,6 +178,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 disk,
                 out,
             })
+        }
+        Command::Bench(Bench::Depths { scenarios, seeds, out }) => {
+            bench::run_depths(&bench::DepthsOptions { scenarios, seeds, out })
+        }
+        Command::Bench(Bench::Scale { nodes, days, threads, machines_only, out }) => {
+            bench::run_scale(&bench::ScaleOptions { nodes, days: days.clamp(0.25, 365.0), threads, machines_only, out })
         }
         Command::BenchQuinn(rest) => bench::serve_bare(rest.arguments),
         Command::BenchAgents(rest) => bench::serve_agents(rest.arguments),

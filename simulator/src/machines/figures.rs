@@ -88,16 +88,19 @@ pub struct Quantiles {
     pub most: Duration,
     /// All are.
     pub all: Duration,
+    /// The mean.
+    pub mean: Duration,
 }
 
 impl Quantiles {
-    pub(super) fn of(mut millis: Vec<u64>) -> Self {
+    pub(crate) fn of(mut millis: Vec<u64>) -> Self {
         millis.sort_unstable();
         let at = |tenths: usize| {
             let place = (millis.len() * tenths).div_ceil(10).saturating_sub(1);
             Duration::from_millis(millis.get(place).copied().unwrap_or(0))
         };
-        Self { count: millis.len(), half: at(5), most: at(9), all: at(10) }
+        let mean = millis.iter().sum::<u64>().checked_div(millis.len() as u64).unwrap_or(0);
+        Self { count: millis.len(), half: at(5), most: at(9), all: at(10), mean: Duration::from_millis(mean) }
     }
 }
 

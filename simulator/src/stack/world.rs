@@ -23,6 +23,7 @@ use crate::scenario::{self, LinkState};
 use crate::workload::LayerContent;
 
 mod agreement;
+mod lateness;
 mod words;
 
 use words::kind;
@@ -52,6 +53,8 @@ pub struct Outcome {
     pub wire_bytes: [u64; 2],
     /// Frames with their lengths over all links of hubs: in, out. What a crash forgot is missing.
     pub payload_bytes: [u64; 2],
+    /// How late nodes were with releases that they applied.
+    pub lateness: crate::machines::Quantiles,
     /// How often each kind of event was asked for, and how often it took effect.
     pub events: BTreeMap<&'static str, Tally>,
 }
@@ -105,6 +108,7 @@ pub(super) struct World<'p> {
     pub(super) revoked: Vec<Name>,
     pub(super) joined: Vec<Name>,
     pub(super) random: Random,
+    pub(super) lateness: lateness::Lateness,
     pub(super) broken: Vec<String>,
     pub(super) is_healed: bool,
     start: Instant,
@@ -154,6 +158,7 @@ impl<'p> World<'p> {
             revoked: Vec::new(),
             joined: Vec::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
+            lateness: lateness::Lateness::default(),
             broken: Vec::new(),
             is_healed: false,
             start: Instant::now(),
@@ -252,7 +257,10 @@ impl<'p> World<'p> {
     /// Asks a hub; `None` when it does not answer or refuses.
     pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
         match self.sites.get(hub)?.ask(command).await? {
-            Ok(reply) => Some(reply),
+            Ok(reply) => {
+                self.lateness.handle_reply(&reply);
+                Some(reply)
+            }
             Err(error) => {
                 tracing::info!(%hub, %error, "a hub refused");
                 None
@@ -306,6 +314,7 @@ impl<'p> World<'p> {
             let at = self.now() + START_AGAIN;
             self.put(at, Todo::Start(name.clone()));
         }
+        self.read_reports(name);
     }
 
     pub(super) fn put(&mut self, at: Duration, todo: Todo) {

@@ -23,6 +23,7 @@ impl World<'_> {
             broken: Vec::new(),
             wire_bytes: [0; 2],
             payload_bytes: [0; 2],
+            lateness: crate::machines::Quantiles::default(),
             events: BTreeMap::new(),
         };
         loop {
@@ -46,6 +47,7 @@ impl World<'_> {
         }
         outcome.broken = std::mem::take(&mut self.broken);
         outcome.events = std::mem::take(&mut self.events);
+        outcome.lateness = self.lateness();
         outcome
     }
 
