@@ -338,7 +338,7 @@ pub const REVOKED_MAX: usize = 8_192;
 pub const LOADED_DOCUMENTS_MAX: usize = 256;
 
 /// Operations of all loaded documents that are kept, at some 300 bytes each: 10 MiB at a hub. A node keeps its own documents
-/// only, a few thousand operations.
+/// only, a few thousand operations. A change counts as one more, and so do the clocks of changes by their bytes.
 pub const LOADED_OPERATIONS_MAX: u64 = 32 * 1024;
 
 /// Changes of a document after which its author begins a new generation (decision D5). A thousand small changes are some

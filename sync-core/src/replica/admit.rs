@@ -2,7 +2,7 @@
 //! itself and nothing else.
 
 use super::generation::{self, Follow, Grounded};
-use super::loads::{Loaded, Loads};
+use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
 use super::{certificates, is_own, late, members, roster};
 use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
@@ -220,6 +220,9 @@ fn take(
         Some(_) if generation < document.generation => Causality::Older,
         Some(latest) => admitted.clock().compare(&latest.clock),
     };
+    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
+    // What is too large to be kept takes no memory beside the document.
+    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
     let mut revokes = false;
     if causality == Causality::Newer || !admitted.changes().is_empty() {
         let loaded = match kept.filter(|_| follow.is_none()) {
@@ -237,8 +240,8 @@ fn take(
             mark_dirty(tx, author.identity, &document.key)?;
             revokes = members::follow(tx, author.identity, &document.key, &state)?;
         }
-        if follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key)) {
-            loads.keep(key.id(), generation, Loaded { document: loaded, ground: Some(ground) });
+        if ground.is_some() {
+            loads.keep(key.id(), generation, Loaded { document: loaded, ground });
         }
     }
     let came = Taken { holds: Some((document.row, seq)), is_own_word, revokes, ..Taken::default() };

@@ -34,6 +34,13 @@ impl Loaded {
         }
     }
 
+    /// What it takes of memory, in operations.
+    fn weight(&self) -> u64 {
+        let stats = self.document.stats();
+        let clocks = self.ground.as_ref().map_or(0, |(history, _)| clocks_weight(history));
+        stats.num_ops.saturating_add(stats.num_changes).saturating_add(clocks)
+    }
+
     fn is_at(&self, heads: &Heads) -> bool {
         let mut own = self.document.get_heads();
         own.sort_unstable();
@@ -41,9 +48,21 @@ impl Loaded {
     }
 }
 
+/// Entries of clocks that take as much memory as an operation.
+const CLOCK_ENTRIES_AN_OPERATION: u64 = 12;
+
+fn clocks_weight(history: &History) -> u64 {
+    history.clock_entries() / CLOCK_ENTRIES_AN_OPERATION
+}
+
+/// Whether what received changes are checked against is small enough to be kept.
+pub(super) fn may_keep((history, operations): &(History, Operations)) -> bool {
+    (operations.count() as u64).saturating_add(clocks_weight(history)) <= LOADED_OPERATIONS_MAX
+}
+
 struct Kept {
     generation: u32,
-    operations: u64,
+    weight: u64,
     last_used: u64,
     loaded: Loaded,
 }
@@ -54,7 +73,7 @@ pub(super) struct Loads {
     /// How many documents were loaded from the store.
     pub(super) count: u64,
     kept: BTreeMap<DocumentId, Kept>,
-    operations: u64,
+    weight: u64,
     turn: u64,
 }
 
@@ -88,24 +107,24 @@ impl Loads {
     /// Keeps a document as the store holds it now, in place of those that were not used for the longest time.
     pub(super) fn keep(&mut self, document: DocumentId, generation: u32, loaded: Loaded) {
         self.forget(document);
-        let operations = loaded.document.stats().num_ops;
-        if operations > LOADED_OPERATIONS_MAX {
+        let weight = loaded.weight();
+        if weight > LOADED_OPERATIONS_MAX {
             return;
         }
-        while self.kept.len() >= LOADED_DOCUMENTS_MAX || self.operations + operations > LOADED_OPERATIONS_MAX {
+        while self.kept.len() >= LOADED_DOCUMENTS_MAX || self.weight + weight > LOADED_OPERATIONS_MAX {
             let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.last_used).map(|(id, _)| *id);
             let Some(oldest) = oldest else { break };
             self.forget(oldest);
         }
         self.turn += 1;
-        self.operations += operations;
-        self.kept.insert(document, Kept { generation, operations, last_used: self.turn, loaded });
+        self.weight += weight;
+        self.kept.insert(document, Kept { generation, weight, last_used: self.turn, loaded });
     }
 
     /// Drops what is kept of a document.
     fn forget(&mut self, document: DocumentId) -> Option<Kept> {
         let kept = self.kept.remove(&document)?;
-        self.operations -= kept.operations;
+        self.weight -= kept.weight;
         Some(kept)
     }
 
@@ -119,7 +138,7 @@ impl Loads {
 mod tests {
     use super::*;
     use crate::document::genesis::genesis;
-    use crate::document::{DocumentKey, materialise};
+    use crate::document::{ActorBytes, DocumentKey, materialise};
     use crate::id::{ChangeHash, NodeId};
 
     fn loaded(number: u64) -> (DocumentId, Heads, Loaded) {
@@ -147,6 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn a_document_of_long_clocks_is_not_kept() {
+        let actor = |number: u64| ActorBytes(u128::from(number).to_be_bytes());
+        let hash = |number: u64| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            ChangeHash(hash)
+        };
+        let mut history = History::default();
+        // One on top of the other without an operation, each by another actor: 1 + 2 + 3... entries.
+        let changes = (2 * CLOCK_ENTRIES_AN_OPERATION * (LOADED_OPERATIONS_MAX + 1)).isqrt() + 1;
+        for number in 0..changes {
+            let deps = number.checked_sub(1).map(hash).into_iter().collect();
+            let meta = ChangeMeta { hash: hash(number), actor: actor(number), seq: 1, start_op: 1, max_op: 0, deps };
+            history.push(meta).unwrap();
+        }
+        let ground = (history, Operations::default());
+        assert!(!may_keep(&ground));
+        let (id, heads, loaded) = loaded(1);
+        let mut loads = Loads::default();
+        loads.keep(id, 0, Loaded { ground: Some(ground), ..loaded });
+        assert!(loads.take(id, 0, &heads).is_none());
+    }
+
+    #[test]
     fn a_document_of_another_generation_or_at_other_heads_is_dropped() {
         let (id, heads, _) = loaded(1);
         let (_, other, _) = loaded(2);
@@ -154,7 +197,7 @@ mod tests {
             let mut loads = Loads::default();
             loads.keep(id, 0, loaded(1).2);
             assert!(loads.take(id, generation, heads).is_none());
-            assert!(loads.kept.is_empty() && loads.operations == 0);
+            assert!(loads.kept.is_empty() && loads.weight == 0);
         }
     }
 
