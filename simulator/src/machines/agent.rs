@@ -57,7 +57,10 @@ impl Part<'_> {
         let mut target = it.target.clone();
         let Some(running) = it.running() else { return Ok(false) };
         let replica = &mut running.replica;
-        let pass = agent::begin(replica).map_err(|error| error.to_string())?;
+        let mut pass = match running.pass.take().filter(|last| last.is_current(replica)) {
+            Some(last) => last,
+            None => agent::begin(replica).map_err(|error| error.to_string())?,
+        };
         let (result, inventory) = match pass.look(&mut target, now) {
             Look::Done(result) => (result, None),
             Look::ToDo { wider, seen } => {
@@ -65,7 +68,9 @@ impl Part<'_> {
                 pass.carry_out(&mut target, &seen, saved, &no_witness())
             }
         };
-        let committed = agent::commit(replica, now, &pass, &result, inventory.as_ref());
+        let has_said = inventory.is_none() && pass.has_said(&result);
+        let committed =
+            if has_said { Ok(()) } else { agent::commit(replica, now, &mut pass, &result, inventory.as_ref()) };
         for change in target.take_changes() {
             self.note(member, &Note::Target(&change));
         }
@@ -77,6 +82,9 @@ impl Part<'_> {
                 self.counts.applied += 1;
                 self.note(member, &Note::Applied(stamp));
             }
+        }
+        if let Some(running) = self.members.get_mut(member).and_then(Member::running) {
+            running.pass = Some(pass);
         }
         committed.map_err(|error| error.to_string())?;
         let PassResult { leaving, failed, target_error, .. } = result;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use edge_node::agent::Pass;
 use edge_node::hubs::Rounds;
 use hub::admin::Context;
 use sync_core::env::{Entropy, Instant, no_witness};
@@ -92,6 +93,8 @@ pub(super) struct Running {
     pub(super) entropy: Drawn,
     pub(super) timeout_at: Option<Micros>,
     pub(super) pass_at: Option<Micros>,
+    /// The last pass, of use as long as it would read the same again.
+    pub(super) pass: Option<Pass>,
     pub(super) is_advertised: bool,
 }
 
@@ -259,7 +262,7 @@ impl Member {
         let context = self.is_hub().then(|| self.context(now));
         let (timeout_at, pass_at) = (None, None);
         self.process =
-            Process::Runs(Running { replica, disk, context, entropy, timeout_at, pass_at, is_advertised: false });
+            Process::Runs(Running { replica, disk, context, entropy, timeout_at, pass_at, pass: None, is_advertised: false });
         self.dialers.iter_mut().for_each(Keeper::start_over);
         Ok(true)
     }

@@ -1,12 +1,12 @@
 //! Carries out what sessions ask for: reads feeds, makes pushes durable, puts frames into the outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admit::Taken;
 use super::meet::Greeting;
 use super::write::Author;
-use super::{Event, Now, Output, Replica, framed_length, scope};
-use crate::document::{AuthorGroup, DocumentKind};
+use super::{Event, Link, Now, Output, Replica, framed_length, scope};
+use crate::document::{AuthorGroup, DocumentKey, DocumentKind};
 use crate::env::CrashPoint;
 use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
@@ -174,23 +174,14 @@ impl Replica {
         entry: Option<PushEntry>,
         reach: Reach,
     ) -> Result<Option<(Taken, Grown)>, StoreError> {
-        let live = match &entry {
-            Some(PushEntry::Delta(frame)) => match frame.key.author_group() {
-                // The hubs are owed it, and the node itself what it lacks of it.
-                AuthorGroup::Node(node) => self.live_links_of(node, peer)?,
-                AuthorGroup::Hubs => self.live_links(),
-            },
-            Some(PushEntry::Leave(_)) | None => Live::new(),
-        };
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
         let document = entry.as_ref().and_then(whole_of);
+        let mut loads = self.loads.lend();
         let taken = match entry {
-            Some(PushEntry::Delta(frame)) => {
-                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
-            }
+            Some(PushEntry::Delta(frame)) => super::admit::take_delta(&tx, &author, &row, frame, &mut loads)?,
             Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => Taken::default(),
         };
@@ -212,8 +203,23 @@ impl Replica {
         if taken.is_own_word && row.believed {
             tx.set_believed(&mut row, false)?;
         }
-        let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
+        let grown = if taken.feeds_grow {
+            // What nodes say goes to hubs, and back to whoever may have lost it: a report must not cost a look at every node.
+            let of_node = |key: &&DocumentKey| matches!(key.author_group(), AuthorGroup::Node(_));
+            let live = match taken.changed.as_ref().filter(of_node) {
+                None => live(self.links.iter()),
+                Some(key) => {
+                    let members = self.linked_hubs.iter().copied().chain(key.owner).chain([peer]);
+                    let ids: BTreeSet<LinkId> = members.filter_map(|member| self.link_of.get(&member).copied()).collect();
+                    live(ids.iter().filter_map(|id| self.links.get_key_value(id)))
+                }
+            };
+            extend_live(&tx, &self.identity, &live)?
+        } else {
+            Grown::new()
+        };
         tx.commit()?;
+        self.loads.take_back(loads);
         (self.witness)(CrashPoint::ReceiveAfterCommit);
         Ok(Some((taken, grown)))
     }
@@ -254,15 +260,7 @@ impl Replica {
 
     /// The live links by peer.
     pub(super) fn live_links(&self) -> Live {
-        let live = self.links.iter().filter(|(_, link)| link.session.is_live());
-        live.map(|(id, link)| (link.peer, *id)).collect()
-    }
-
-    /// The live links of all hubs, this node and this peer.
-    fn live_links_of(&mut self, node: NodeId, peer: NodeId) -> Result<Live, StoreError> {
-        let mut members = self.store.begin_read()?.hubs()?;
-        members.extend([node, peer]);
-        Ok(members.into_iter().filter_map(|member| Some((member, self.live_link(member)?))).collect())
+        live(self.links.iter())
     }
 
     /// Tells the links whose feeds have grown, after the commit.
@@ -302,6 +300,11 @@ pub(super) type Live = BTreeMap<NodeId, LinkId>;
 
 /// Links whose feeds have grown, each to here.
 pub(super) type Grown = Vec<(LinkId, Position)>;
+
+/// Those of these links on which both sides said hello, by peer.
+fn live<'a>(links: impl Iterator<Item = (&'a LinkId, &'a Link)>) -> Live {
+    links.filter(|(_, link)| link.session.is_live()).map(|(id, link)| (link.peer, *id)).collect()
+}
 
 /// Brings the feeds of live links up to date, in the transaction that made the log grow.
 pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Result<Grown, StoreError> {

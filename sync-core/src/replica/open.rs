@@ -1,6 +1,6 @@
 //! Making and opening replicas.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Replica;
 use crate::document::ActorBytes;
@@ -90,12 +90,14 @@ impl Replica {
             seed,
             links: BTreeMap::new(),
             link_of: BTreeMap::new(),
+            linked_hubs: BTreeSet::new(),
             outputs: VecDeque::new(),
             flow: super::flow::Flow::default(),
             packed: super::transfer::PackedTransfers::default(),
             catch_ups,
+            contacts: super::contacts::Contacts::default(),
             witness,
-            documents_loaded: 0,
+            loads: super::loads::Loads::default(),
             policy: crate::document::generation::CutPolicy::default(),
         })
     }
