@@ -97,11 +97,7 @@ fn on_machines(plan: &Plan) -> Result<Verdict, String> {
     let wire: u64 = outcome.members.iter().map(|it| it.wire_out).sum();
     figures
         .push(format!("  payload          {} B to hubs, {} B from hubs; on the wire {wire} B", payload.0, payload.1));
-    let late = &outcome.lateness;
-    figures.push(format!(
-        "  releases         {} times late by {:.1?} (half), {:.1?} (nine tenths), {:.1?} (all)",
-        late.count, late.half, late.most, late.all
-    ));
+    figures.push(late(&outcome.lateness));
     let counts = outcome.counts;
     figures.push(format!(
         "  inputs           {}, of them {} passes and {} dials",
@@ -125,8 +121,16 @@ fn on_the_stack(plan: &Plan) -> std::io::Result<Verdict> {
     let [to_hubs, from_hubs] = outcome.payload_bytes;
     let wire = outcome.wire_bytes.iter().sum::<u64>();
     figures.push(format!("  payload          {to_hubs} B to hubs, {from_hubs} B from hubs; on the wire {wire} B"));
+    figures.push(late(&outcome.lateness));
     let (agreed_after, disagreement, broken) = (outcome.agreed_after, outcome.disagreement, outcome.broken);
     Ok(Verdict { agreed_after, disagreement, broken, figures })
+}
+
+fn late(late: &machines::Quantiles) -> String {
+    format!(
+        "  releases         {} times late by {:.1?} (mean), {:.1?} (half), {:.1?} (nine tenths), {:.1?} (all)",
+        late.count, late.mean, late.half, late.most, late.all
+    )
 }
 
 fn counted(kind: &str, planned: u64, reached: u64) -> String {

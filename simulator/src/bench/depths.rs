@@ -37,7 +37,7 @@ pub struct DepthsOptions {
 /// What one depth says, as a mean over seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Said {
-    /// Bytes of frames with their lengths, in the books of the hubs.
+    /// Bytes of frames with their lengths that hubs sent and got.
     pub payload: f64,
     /// How late nodes were with a release on average, in seconds.
     pub late: f64,
@@ -73,13 +73,21 @@ pub fn run_depths(options: &DepthsOptions) -> ExitCode {
 
 fn measure(options: &DepthsOptions) -> Result<Table, BenchError> {
     let header = [
-        "scenario", "seeds", "payload B, depth 1", "depth 2", "off by", "late s, depth 1", "depth 2", "off by",
-        "agreed s, depth 1", "depth 2",
+        "scenario",
+        "seeds",
+        "payload B, depth 1",
+        "depth 2",
+        "off by",
+        "late s, depth 1",
+        "depth 2",
+        "off by",
+        "agreed s, depth 1",
+        "depth 2",
     ];
     let mut table = Table::new("Depth 1 beside depth 2", &header);
     table.say(
-        "The same plan at both depths, of the size that it has at depth 2. Payload: frames with their lengths, in the books \
-         of the hubs. Late: how long after a release a node held it, over all releases and nodes. Agreed: how long after the \
+        "The same plan at both depths, of the size that it has at depth 2. Payload: frames with their lengths that hubs \
+         sent and got. Late: how long after a release a node held it, over all releases and nodes. Agreed: how long after the \
          healing all did; depth 2 looks once a second. All are means over the seeds.",
     );
     let shipped: Vec<String> = COMPARED.map(str::to_owned).into();
@@ -129,7 +137,8 @@ fn on_machines(plan: &Plan) -> Result<Said, BenchError> {
     let mut options = machines::Options { threads: 1, eyes: &mut machines::nobody };
     let outcome = machines::run(plan, &mut options, |_| {}).during("set the fleet up")?;
     let agreed = judge(plan, outcome.broken, outcome.agreed_after, outcome.disagreement)?;
-    let payload = outcome.booked.iter().sum::<u64>() as f64;
+    let at_hubs = outcome.members.iter().filter(|it| plan.hubs.iter().any(|hub| hub.name == it.name));
+    let payload = at_hubs.map(|it| it.payload_in + it.payload_out).sum::<u64>() as f64;
     Ok(Said { payload, late: outcome.lateness.mean.as_secs_f64(), agreed })
 }
 

@@ -59,8 +59,16 @@ pub fn run_scale(options: &ScaleOptions) -> ExitCode {
 }
 
 fn measure(options: &ScaleOptions) -> Result<Table, BenchError> {
-    let header =
-        ["depth", "nodes", "virtual days", "wall s", "CPU s", "node days per CPU s", "node CPU us per report", "peak MB"];
+    let header = [
+        "depth",
+        "nodes",
+        "virtual days",
+        "wall s",
+        "CPU s",
+        "node days per CPU s",
+        "node CPU us per report",
+        "peak MB",
+    ];
     let mut table = Table::new("Virtual time", &header);
     table.say(
         "Each node has 5 workloads, a status change an hour, 4 outages a day, 3 releases and 1 restart a week, at one of two \
@@ -112,7 +120,8 @@ fn row(table: &mut Table, depth: Depth, size: Size, threads: usize) -> Result<()
 /// The workload at this size.
 fn plan(size: Size, depth: Depth) -> Result<Plan, BenchError> {
     let hours = (size.days * 24.0).max(3.0);
-    let releases: Vec<String> = [1.0, 3.0, 5.0].map(|part| format!("\"{}m\"", (hours * 60.0 * part / 7.0) as u64)).into();
+    let releases: Vec<String> =
+        [1.0, 3.0, 5.0].map(|part| format!("\"{}m\"", (hours * 60.0 * part / 7.0) as u64)).into();
     let text = WORKLOAD
         .replace("DURATION", &format!("{}m", (hours * 60.0) as u64))
         .replace("HALF", &(size.nodes / 2).max(1).to_string())
@@ -160,7 +169,8 @@ mod tests {
     #[test]
     fn the_workload_is_what_the_aim_says() {
         let plan = plan(Size { nodes: 100, days: 7.0 }, Depth::Machines).unwrap();
-        let each = |is: fn(&Action) -> bool| plan.events.iter().filter(|event| is(&event.action)).count() as f64 / 100.0;
+        let each =
+            |is: fn(&Action) -> bool| plan.events.iter().filter(|event| is(&event.action)).count() as f64 / 100.0;
         assert!((160.0..170.0).contains(&each(|it| matches!(it, Action::Status { .. }))));
         assert!((0.7..1.3).contains(&each(|it| *it == Action::Restart)));
         assert_eq!(plan.events.iter().filter(|event| matches!(event.action, Action::Edit { .. })).count(), 3);

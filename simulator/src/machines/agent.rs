@@ -116,13 +116,20 @@ impl Part<'_> {
         let Some(it) = self.members.get_mut(member) else { return };
         let joined_at = it.joined_at.clone();
         let Some(running) = it.running() else { return };
-        let Ok(roster) = running.replica.roster() else { return };
+        let written = running.replica.rows_written();
+        let addresses = match running.candidates.take().filter(|(at, _)| *at == written) {
+            Some((_, addresses)) => addresses,
+            None => {
+                let Ok(roster) = running.replica.roster() else { return };
+                candidates(&joined_at, &roster)
+            }
+        };
+        running.candidates = Some((written, addresses.clone()));
         let Some(keeper) = it.dialers.get_mut(dialer).filter(|it| !it.has_ended) else { return };
         let (end, patience) = match keeper.end {
             Some(end) if it.ends.get(end).is_some_and(|end| end.connection.is_some()) => return,
             Some(end) => (Some(end), most),
             None => {
-                let addresses = candidates(&joined_at, &roster);
                 keeper.addresses = addresses.len();
                 let place = keeper.rounds.place(addresses.len());
                 let Some(to) = addresses.get(place) else { return };

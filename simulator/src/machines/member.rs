@@ -95,6 +95,8 @@ pub(super) struct Running {
     pub(super) pass_at: Option<Micros>,
     /// The last pass, of use as long as it would read the same again.
     pub(super) pass: Option<Pass>,
+    /// Addresses of hubs, as they were when so many rows were written.
+    pub(super) candidates: Option<(u64, Vec<String>)>,
     pub(super) is_advertised: bool,
 }
 
@@ -261,8 +263,17 @@ impl Member {
         let replica = Replica::open(store, &mut entropy, no_witness())?;
         let context = self.is_hub().then(|| self.context(now));
         let (timeout_at, pass_at) = (None, None);
-        self.process =
-            Process::Runs(Running { replica, disk, context, entropy, timeout_at, pass_at, pass: None, is_advertised: false });
+        self.process = Process::Runs(Running {
+            replica,
+            disk,
+            context,
+            entropy,
+            timeout_at,
+            pass_at,
+            pass: None,
+            candidates: None,
+            is_advertised: false,
+        });
         self.dialers.iter_mut().for_each(Keeper::start_over);
         Ok(true)
     }

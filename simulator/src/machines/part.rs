@@ -175,11 +175,12 @@ impl Part<'_> {
         }
     }
 
-    /// Does the next thing.
+    /// Does the next thing. What is due comes before an event of the same time: a link that is cut then is cut before, as at
+    /// depth 2.
     pub(super) fn step(&mut self) {
         let due_at = self.queue.next_at();
         if let Some(at) = self.next_event_at()
-            && due_at.is_none_or(|due| at <= due)
+            && due_at.is_none_or(|due| at < due)
         {
             self.now = at;
             let number = self.events.get(self.next_event).copied().unwrap_or_default();

@@ -63,8 +63,6 @@ pub struct Outcome {
     pub members: Vec<MemberFigures>,
     /// How late nodes were with releases that they applied.
     pub lateness: Quantiles,
-    /// What hubs have in their books: bytes of frames with their lengths, in and out. What a crash forgot is missing.
-    pub booked: [u64; 2],
     /// How often things happened.
     pub counts: Counts,
     /// How often each kind of event was asked for, and how often it took effect.
@@ -416,13 +414,6 @@ impl<'p> World<'p> {
         other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
     }
 
-    /// What hubs have in their books of the traffic with their peers.
-    fn booked(&mut self) -> [u64; 2] {
-        let hubs = self.parts.iter_mut().flat_map(|part| &mut part.members).filter(|it| it.is_hub());
-        let peers = hubs.filter_map(|hub| hub.running()?.replica.inspect(|tx| tx.peers()).ok()).flatten();
-        peers.fold([0; 2], |[sum_in, sum_out], peer| [sum_in + peer.traffic.bytes_in, sum_out + peer.traffic.bytes_out])
-    }
-
     fn account(mut self, agreed_after: Option<Duration>, disagreement: Option<String>, now: Micros) -> Outcome {
         let mut outcome = Outcome {
             agreed_after,
@@ -430,7 +421,6 @@ impl<'p> World<'p> {
             broken: Vec::new(),
             members: Vec::new(),
             lateness: Quantiles::default(),
-            booked: self.booked(),
             counts: Counts::default(),
             events: BTreeMap::new(),
             left_out: BTreeMap::new(),

@@ -51,7 +51,7 @@ pub struct Outcome {
     pub broken: Vec<String>,
     /// What went over all lines between members: bytes of IP packets away from the dialers, and to them.
     pub wire_bytes: [u64; 2],
-    /// Frames with their lengths over all links of hubs: in, out. What a crash forgot is missing.
+    /// Frames with their lengths over all links of hubs: in, out.
     pub payload_bytes: [u64; 2],
     /// How late nodes were with releases that they applied.
     pub lateness: crate::machines::Quantiles,
@@ -109,6 +109,9 @@ pub(super) struct World<'p> {
     pub(super) joined: Vec<Name>,
     pub(super) random: Random,
     pub(super) lateness: lateness::Lateness,
+    /// Books of hubs whose process ended, and what they forgot of the traffic since.
+    closed: BTreeMap<Name, [u64; 2]>,
+    forgotten: [i64; 2],
     pub(super) broken: Vec<String>,
     pub(super) is_healed: bool,
     start: Instant,
@@ -159,6 +162,8 @@ impl<'p> World<'p> {
             joined: Vec::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
             lateness: lateness::Lateness::default(),
+            closed: BTreeMap::new(),
+            forgotten: [0; 2],
             broken: Vec::new(),
             is_healed: false,
             start: Instant::now(),
@@ -315,6 +320,7 @@ impl<'p> World<'p> {
             self.put(at, Todo::Start(name.clone()));
         }
         self.read_reports(name);
+        self.open_books(name).await;
     }
 
     pub(super) fn put(&mut self, at: Duration, todo: Todo) {
@@ -370,6 +376,7 @@ impl<'p> World<'p> {
             Todo::Event(number) => {
                 if let Some(event) = self.plan.events.get(number) {
                     let event: &'p Event = event;
+                    self.close_books(&event.on).await;
                     if self.act(number, event).await {
                         self.reach(&event.action);
                     }

@@ -210,7 +210,8 @@ impl Replica {
                 None => live(self.links.iter()),
                 Some(key) => {
                     let members = self.linked_hubs.iter().copied().chain(key.owner).chain([peer]);
-                    let ids: BTreeSet<LinkId> = members.filter_map(|member| self.link_of.get(&member).copied()).collect();
+                    let ids: BTreeSet<LinkId> =
+                        members.filter_map(|member| self.link_of.get(&member).copied()).collect();
                     live(ids.iter().filter_map(|id| self.links.get_key_value(id)))
                 }
             };

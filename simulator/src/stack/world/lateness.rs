@@ -72,7 +72,8 @@ impl Lateness {
         let mut lateness = Vec::new();
         for Report { at, node, version } in reports {
             let (joined, before) = *held.entry(node.clone()).or_insert((at, version));
-            for (made, _) in self.releases.iter().rev().take_while(|(_, made)| before < version && *made > before) {
+            let newly = |made: &&(Instant, u64)| before < made.1 && made.1 <= version;
+            for (made, _) in self.releases.iter().filter(newly) {
                 let late = at.saturating_duration_since((*made).max(joined));
                 lateness.push(u64::try_from(late.as_millis()).unwrap_or(u64::MAX));
             }
