@@ -55,10 +55,11 @@ pub enum Effect {
         /// Number of the entry before it.
         after: u64,
     },
-    /// Admit what came and make it durable, with the cursor, in one transaction; then [`Session::handle_stored`].
-    Store(Push),
-    /// Record that the peer made its feed durable up to here.
-    Acknowledged(Position),
+    /// Admit what came and make it durable, with the place that this side has reached by it, in one transaction; then
+    /// [`Session::handle_stored`].
+    Store(Push, Option<Position>),
+    /// Record that the peer made its feed durable up to the place of this number.
+    Acknowledged(u64),
     /// The peer will not have this frontier.
     Refused(Refuse),
     /// The peer holds the beginning of this transfer.
@@ -137,6 +138,8 @@ pub struct Session {
     in_flight: VecDeque<u64>,
     /// What was handed out last does not end its step.
     within_step: bool,
+    /// The peer knows the chain at the place of `sent`.
+    placed: bool,
     credit: Credit,
     /// A fetch was asked for and not answered yet.
     fetching: bool,
@@ -163,6 +166,7 @@ impl Session {
             sent: 0,
             in_flight: VecDeque::new(),
             within_step: false,
+            placed: false,
             credit: Credit::default(),
             fetching: false,
             synced: false,
@@ -224,10 +228,7 @@ impl Session {
                 self.effects.push_back(Effect::Close(close));
             }
             (Phase::Suspecting { .. }, _) => self.effects.push_back(Effect::Cloned),
-            (Phase::Live, Message::Push(push)) => {
-                (self.synced, self.holds_theirs) = (false, false);
-                self.effects.push_back(Effect::Store(push));
-            }
+            (Phase::Live, Message::Push(push)) => self.handle_push(push),
             (Phase::Live, Message::Acknowledge(through)) => self.handle_acknowledge(through),
             (Phase::Live, Message::Refuse(refuse)) => self.effects.push_back(Effect::Refused(refuse)),
             (Phase::Live, Message::Credit(bytes)) => self.handle_credit(bytes),
@@ -247,6 +248,16 @@ impl Session {
             (Phase::Greeting { .. }, _) => self.close(CloseCode::Protocol, "the first frame was no hello"),
             (Phase::Live, Message::Hello(_)) => self.close(CloseCode::Protocol, "a second hello"),
         }
+    }
+
+    fn handle_push(&mut self, push: Push) {
+        let place = push.through.map(|through| push.place(through, self.facts.cursor));
+        if place == Some(None) {
+            self.close(CloseCode::Protocol, "a push to a place that does not follow from what is held");
+            return;
+        }
+        (self.synced, self.holds_theirs) = (false, false);
+        self.effects.push_back(Effect::Store(push, place.flatten()));
     }
 
     /// Counts a push against what the peer was granted, by the length of its frame. Before the push itself is handed in.
@@ -307,6 +318,7 @@ impl Session {
         self.phase = Phase::Live;
         self.credit.begin(hello.credit);
         self.theirs_is_empty = hello.head.number == 0;
+        self.placed = hello.cursor.is_some();
         self.holds_theirs = self.theirs_is_empty || self.facts.cursor == Some(hello.head);
         // Nothing is fetched before the answer.
         self.fetching = true;
@@ -369,7 +381,7 @@ impl Session {
     pub fn handle_restarted(&mut self, origin: Position, head: Position) {
         self.facts.head = head;
         self.offer.prepare();
-        let start = Push { entry: None, through: Some(origin), more: head.number > 0 };
+        let start = Push { entry: None, through: Some(origin.into()), more: head.number > 0 };
         self.handle_step(0, vec![start], 0);
         self.unsure = head.number;
         self.summarise(0);
@@ -388,6 +400,12 @@ impl Session {
     #[must_use]
     pub fn room(&self) -> u64 {
         self.credit.room()
+    }
+
+    /// Whether the peer knows the chain at the place that was sent last, and can tell the next one.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.placed
     }
 
     /// Bytes of pushes handed out of which the peer has not said that they are durable.
@@ -423,6 +441,7 @@ impl Session {
         self.within_step = frames.last().is_none_or(|push| push.through.is_none());
         if !self.within_step {
             self.in_flight.push_back(number);
+            self.placed = true;
         }
         self.effects.extend(frames.into_iter().map(|push| Effect::Transmit(Message::Push(push))));
         self.advance();
@@ -443,15 +462,15 @@ impl Session {
         if let Some(through) = through {
             self.facts.cursor = Some(through);
             self.holds_theirs = !more;
-            self.effects.push_back(Effect::Transmit(Message::Acknowledge(through)));
+            self.effects.push_back(Effect::Transmit(Message::Acknowledge(through.number)));
         }
         self.effects.extend(self.credit.renew().map(|bytes| Effect::Transmit(Message::Credit(bytes))));
         self.advance();
     }
 
     /// Each step is acknowledged once, in the order in which they were sent.
-    fn handle_acknowledge(&mut self, through: Position) {
-        if self.in_flight.front() != Some(&through.number) {
+    fn handle_acknowledge(&mut self, number: u64) {
+        if self.in_flight.front() != Some(&number) {
             self.close(CloseCode::Protocol, "an acknowledgement of something that was not sent");
             return;
         }
@@ -459,7 +478,7 @@ impl Session {
         if self.in_flight.is_empty() && !self.within_step {
             self.credit.settle();
         }
-        self.effects.push_back(Effect::Acknowledged(through));
+        self.effects.push_back(Effect::Acknowledged(number));
         self.advance();
     }
 

@@ -27,9 +27,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+pub use crate::position::chain_origin;
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
-pub use feed::{FeedEntry, Scope, chain_origin};
+pub use feed::{FeedEntry, Scope};
 pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;

@@ -14,6 +14,14 @@ use crate::identity::Signature;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogSeq(pub(super) i64);
 
+impl LogSeq {
+    /// Whether it is the place right after `other`.
+    #[must_use]
+    pub fn follows(self, other: Self) -> bool {
+        other.0.checked_add(1) == Some(self.0)
+    }
+}
+
 /// An entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRow {

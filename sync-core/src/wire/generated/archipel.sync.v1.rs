@@ -65,12 +65,20 @@ pub struct Hello {
     #[prost(bytes = "vec", tag = "8")]
     pub nonce: ::prost::alloc::vec::Vec<u8>,
 }
+/// A
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Through {
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub chain: ::prost::alloc::vec::Vec<u8>,
+}
 /// One step of the sender's feed.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Push {
     /// with this frame the receiver holds the feed up to here; absent when more frames belong to the step.
     #[prost(message, optional, tag = "3")]
-    pub through: ::core::option::Option<Cursor>,
+    pub through: ::core::option::Option<Through>,
     /// Position 0 without an entry: the feed starts over, the receiver's cursor was nowhere in it
     ///
     /// the sender's feed goes on after this frame
@@ -126,6 +134,20 @@ pub struct Delta {
     /// bytes of the packed batch
     #[prost(uint64, tag = "10")]
     pub total: u64,
+    #[prost(message, optional, tag = "11")]
+    pub earlier: ::core::option::Option<Frontiers>,
+}
+/// F
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Frontiers {
+    #[prost(bytes = "vec", tag = "1")]
+    pub authors: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub signatures: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub rows: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub hashes: ::prost::alloc::vec::Vec<u8>,
 }
 /// The record that begins a generation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -172,8 +194,8 @@ pub struct SignedFrontier {
 /// The sender has made the receiver's feed durable up to here.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledge {
-    #[prost(message, optional, tag = "1")]
-    pub through: ::core::option::Option<Cursor>,
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
 }
 /// The sender made pushes durable: the receiver may push so many bytes more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
