@@ -114,18 +114,20 @@ impl Replica {
         // The refusal of a step comes before its acknowledgement, so of several batches the oldest is meant.
         let batch = link.batches.iter().position(|batch| batch.document == document.row);
         let batch = batch.and_then(|batch| link.batches.remove(batch)).filter(|_| refuse.reason != Reason::Past);
-        let again = batch.is_some() || refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
+        // A peer that lacks something gets everything first; what it refuses all the same comes again one by one.
+        let whole = refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
+        let again = whole || batch.is_some();
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
             tx.extend_feed(&mut row, &scope)?;
         }
         match batch {
+            _ if whole => tx.feed_again(&mut row, document.row)?,
             // One of them may be bad: the others are taken when they come alone.
             Some(batch) => {
                 link.alone.insert(document.row);
                 tx.feed_each_again(&mut row, document.row, &batch.logs)?;
             }
-            None if again => tx.feed_again(&mut row, document.row)?,
             None => {}
         }
         tx.commit()?;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::id::{Chain, Nonce};
 use crate::limits::WINDOW_BYTES_MAX;
+use crate::wire::{Hello, VERSION_MAX, VERSION_MIN};
 
 const FIRST: Incarnation = Incarnation { number: 1, nonce: Nonce([3; 8]) };
 

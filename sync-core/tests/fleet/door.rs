@@ -131,20 +131,23 @@ impl Door {
         changes: Vec<u8>,
         frontier: UnverifiedFrontier,
     ) -> Vec<Message> {
-        self.next += 1;
-        let roots = Vec::new();
-        let codec = Codec::RawZstd;
-        let earlier = PackedFrontiers::default();
-        let frame = DeltaFrame {
+        let frontier = Some(frontier);
+        let (codec, earlier, roots) = (Codec::RawZstd, PackedFrontiers::default(), Vec::new());
+        self.push_frame(DeltaFrame {
             key: key.clone(),
             generation,
             codec,
             changes,
-            frontier: Some(frontier),
+            frontier,
             earlier,
             roots,
             part: None,
-        };
+        })
+    }
+
+    /// The same, made elsewhere.
+    pub(crate) fn push_frame(&mut self, frame: DeltaFrame) -> Vec<Message> {
+        self.next += 1;
         let through = Some(self.place().into());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
