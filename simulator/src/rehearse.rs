@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::plan::Plan;
 use crate::scenario::{Depth, Scenario, shipped};
@@ -22,6 +24,7 @@ pub struct Options {
 /// Runs it. The exit code is 0 when nothing broke and all agreed after the healing.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    start_log();
     let outcome = read(&options.scenario).and_then(|scenario| {
         let seed = options.seed.unwrap_or(scenario.seed);
         let plan = Plan::expand(&scenario, seed, Depth::Stack).map_err(|error| error.to_string())?;
@@ -36,6 +39,25 @@ pub fn run(options: &Options) -> ExitCode {
             eprintln!("archipel-sim: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What members log goes to the standard error when `RUST_LOG` asks for it, with the virtual time.
+fn start_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // Fails only when there is a log already.
+        let _ = log.with_timer(VirtualTime(tokio::time::Instant::now())).with_ansi(false).try_init();
+    }
+}
+
+/// Time since the program started, as the paused clock has it.
+struct VirtualTime(tokio::time::Instant);
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let passed = self.0.elapsed().as_secs();
+        write!(writer, "{}:{:02}:{:02}", passed / 3600, passed / 60 % 60, passed % 60)
     }
 }
 

@@ -21,7 +21,7 @@ impl World<'_> {
         match &event.action {
             Action::Join => {
                 if !self.join(name).await {
-                    self.put(self.now() + RETRY, Todo::Join(name.clone()));
+                    self.put(self.now() + RETRY, Todo::Join(name.clone(), RETRY));
                 }
                 true
             }
@@ -40,9 +40,12 @@ impl World<'_> {
                 let held = site.disk().held_bytes();
                 site.disk().set_faults(Faults { capacity: Some(held), ..site.disk().faults() });
             }),
-            Action::LyingFsync { lasts } => self.last(name, Fault::Disk, *lasts, |_, site| {
-                site.disk().set_faults(Faults { lying_syncs: true, ..site.disk().faults() });
-            }),
+            Action::LyingFsync { lasts } => {
+                self.doubtful.insert(name.clone());
+                self.last(name, Fault::Disk, *lasts, |_, site| {
+                    site.disk().set_faults(Faults { lying_syncs: true, ..site.disk().faults() });
+                })
+            }
             Action::IoErrors { lasts, share } => {
                 // One in so many fails, for as long as it lasts.
                 let after = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
@@ -55,7 +58,12 @@ impl World<'_> {
             Action::BitRot { bits } => {
                 let Some(site) = self.sites.get(name) else { return false };
                 let disk = site.disk().clone();
-                (0..*bits).filter(|_| disk.rot(DATABASE, &mut self.random).is_some()).count() > 0
+                let has_rotted = (0..*bits).filter(|_| disk.rot(DATABASE, &mut self.random).is_some()).count() > 0;
+                if has_rotted {
+                    self.doubtful.insert(name.clone());
+                    self.rotted.insert(name.clone());
+                }
+                has_rotted
             }
             Action::RestoreBackup { .. } => {
                 let Some(copy) = self.backups.remove(&number) else { return false };
@@ -209,18 +217,26 @@ impl World<'_> {
     }
 
     async fn wipe(&mut self, name: &Name) -> bool {
+        let Some(site) = self.running(name) else { return false };
+        site.stop().await;
+        let done = self.give_back(name);
+        if done {
+            self.start(name).await;
+        }
+        done
+    }
+
+    /// Gives a machine that is off an empty database with its identity.
+    pub(super) fn give_back(&mut self, name: &Name) -> bool {
         let hub = self.plan.nodes.iter().find(|node| node.name == *name).and_then(|node| node.hubs.first());
         let address = hub.and_then(|hub| self.sites.get(hub)).or_else(|| self.sites.get(name)).map(Site::address);
-        let site = self.sites.get_mut(name).filter(|site| site.handle().is_some());
-        let (Some(site), Some(address)) = (site, address) else { return false };
+        let (Some(site), Some(address)) = (self.sites.get_mut(name), address) else { return false };
         let Some(identity) = self.identities.get(name) else { return false };
-        site.stop().await;
-        if let Err(error) = site.wipe(identity, address) {
+        let result = site.wipe(identity, address);
+        if let Err(error) = &result {
             self.broken.push(format!("{name} could not get its identity back: {error}"));
-            return false;
         }
-        self.start(name).await;
-        true
+        result.is_ok()
     }
 
     /// Workloads of a node report another status.

@@ -18,6 +18,7 @@ use sync_core::store::{OpenError, Store};
 use sync_core::transport::{Clock, Endpoint, ListenError, Machine, ReplicaHandle, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::wall::WallClock;
 use crate::disk::{CrashPolicy, Disk, Geometry};
@@ -102,6 +103,23 @@ pub enum SiteError {
     /// The process ended before it ran.
     #[error("it ended at its start: {0}")]
     Ended(String),
+}
+
+impl SiteError {
+    /// Whether the database is damaged, so that it does not help to try again.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let replica = match self {
+            Self::Open(OpenError::Store(error)) | Self::Serve(ServeError::Store(error)) => return error.is_damage(),
+            Self::Replica(error) | Self::Serve(ServeError::Replica(error)) => error,
+            _ => return false,
+        };
+        match replica {
+            ReplicaError::Open(OpenError::Store(error)) | ReplicaError::Store(error) => error.is_damage(),
+            ReplicaError::Identity(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a site is made with.
@@ -270,7 +288,8 @@ impl Site {
                 let told = |_, handle: &ReplicaHandle| drop(started.send(handle.clone()));
                 let witness = self.witness.clone();
                 let serve = serve_on(replica, endpoint, config, machine, witness, api, told, stopped);
-                tasks.spawn(async move { serve.await.map_err(|error| error.to_string()) });
+                let span = tracing::info_span!("hub", name = %self.name);
+                tasks.spawn(async move { serve.await.map_err(|error| error.to_string()) }.instrument(span));
                 admin = handler.await.ok();
             }
             Role::Node => {
@@ -284,7 +303,8 @@ impl Site {
                 };
                 let told = |handle: &ReplicaHandle| drop(started.send(handle.clone()));
                 let run = island.run(replica, told, stopped);
-                tasks.spawn(async move { run.await.map_err(|error: RunError| error.to_string()) });
+                let span = tracing::info_span!("node", name = %self.name);
+                tasks.spawn(async move { run.await.map_err(|error: RunError| error.to_string()) }.instrument(span));
             }
         }
         let Ok(handle) = handle.await else {

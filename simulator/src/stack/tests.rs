@@ -170,3 +170,39 @@ fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_outcome() {
     assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
     assert_eq!(outcome, run());
 }
+
+/// A hub whose disk is full for four hours.
+const A_FULL_HUB: &str = r#"
+name = "a-full-hub"
+rehearses = "A hub without room does not make its nodes dial all the time"
+duration = "6h"
+
+[[group]]
+name = "van-{n}"
+count = 2
+layers = ["base"]
+
+[[layer]]
+name = "base"
+
+[[event]]
+kind = "disk-full"
+on = ["hub"]
+at = ["1h"]
+lasts = "4h"
+
+[[event]]
+kind = "status"
+rate = "6/h"
+values = 1
+"#;
+
+#[test]
+fn a_hub_without_room_is_dialled_less_and_less_often() {
+    let scenario = crate::scenario::Scenario::parse("a-full-hub.toml", A_FULL_HUB).unwrap();
+    let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
+    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, |_| ()));
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    // Two nodes, four hours, a link every two and a half minutes, some 12 kB each way for a handshake and a hello.
+    assert!(outcome.wire_bytes.iter().sum::<u64>() < 6_000_000, "{:?}", outcome.wire_bytes);
+}

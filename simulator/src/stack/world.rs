@@ -2,7 +2,7 @@
 //! agree.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
@@ -11,7 +11,7 @@ use sync_core::identity::Identity;
 use sync_core::transport::Settings;
 use tokio::time::{Instant, sleep_until};
 
-use super::site::{Look, Role, Site, SiteConfig};
+use super::site::{Look, Role, Site, SiteConfig, SiteError};
 use super::wall::WallClock;
 use crate::disk::{Disk, Geometry};
 use crate::net::line::Shape;
@@ -38,6 +38,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a supervisor waits before it starts a process again that has ended.
 const START_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long whoever sets up a node that could not join waits at most before the next try.
+const JOIN_WAIT_MAX: Duration = Duration::from_secs(1800);
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +79,8 @@ pub(super) enum Todo {
     Event(usize),
     /// A process starts.
     Start(Name),
-    /// A node tries to join again.
-    Join(Name),
+    /// A node tries to join again, after so long a wait; the next is twice as long.
+    Join(Name, Duration),
     /// A fault ends.
     End(Name, Fault),
     /// The world looks at its members.
@@ -103,6 +106,10 @@ pub(super) struct World<'p> {
     pub(super) layers: BTreeMap<String, LayerContent>,
     pub(super) backups: BTreeMap<usize, Disk>,
     pub(super) revoked: Vec<Name>,
+    /// Whose disk did not keep its word: it lied about a sync or rotted.
+    pub(super) doubtful: BTreeSet<Name>,
+    /// Whose disk has rotted. What it damaged may be found late or never, so the healing replaces it.
+    pub(super) rotted: BTreeSet<Name>,
     pub(super) joined: Vec<Name>,
     pub(super) random: Random,
     pub(super) broken: Vec<String>,
@@ -152,6 +159,8 @@ impl<'p> World<'p> {
             layers: BTreeMap::new(),
             backups: BTreeMap::new(),
             revoked: Vec::new(),
+            doubtful: BTreeSet::new(),
+            rotted: BTreeSet::new(),
             joined: Vec::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
             broken: Vec::new(),
@@ -295,13 +304,24 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Starts a process; a supervisor tries again when it does not come up.
+    /// Starts a process; a supervisor tries again when it does not come up. In a healed world somebody does what the
+    /// message of a damaged database asks for.
     pub(super) async fn start(&mut self, name: &Name) {
         let Some(site) = self.sites.get_mut(name) else { return };
         if site.handle().is_some() {
             return;
         }
-        if let Err(error) = site.start().await {
+        let mut result = site.start().await;
+        if result.as_ref().is_err_and(SiteError::is_damage) {
+            if !self.doubtful.contains(name) {
+                self.broken.push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
+            }
+            if self.is_healed && self.give_back(name) {
+                let Some(site) = self.sites.get_mut(name) else { return };
+                result = site.start().await;
+            }
+        }
+        if let Err(error) = result {
             tracing::warn!(member = %name, %error, "does not start");
             let at = self.now() + START_AGAIN;
             self.put(at, Todo::Start(name.clone()));
@@ -367,9 +387,10 @@ impl<'p> World<'p> {
                 }
             }
             Todo::Start(name) => self.start(&name).await,
-            Todo::Join(name) => {
+            Todo::Join(name, waited) => {
                 if !self.join(&name).await {
-                    self.put(at + START_AGAIN, Todo::Join(name));
+                    let wait = (waited * 2).min(JOIN_WAIT_MAX);
+                    self.put(self.now() + wait, Todo::Join(name, wait));
                 }
             }
             Todo::End(name, fault) => self.end(&name, fault).await,
@@ -440,7 +461,7 @@ impl<'p> World<'p> {
             }
         }
         self.watch();
-        let joining = |todo: &Todo| if let Todo::Join(name) = todo { Some(name.clone()) } else { None };
+        let joining = |todo: &Todo| if let Todo::Join(name, _) = todo { Some(name.clone()) } else { None };
         let joining: Vec<Name> = self.todo.iter().filter_map(|todo| joining(&todo.0.1)).collect();
         self.todo.clear();
         for name in joining {
@@ -448,6 +469,12 @@ impl<'p> World<'p> {
         }
         let up: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).chain(self.joined.clone()).collect();
         for name in up {
+            if self.rotted.contains(&name)
+                && let Some(site) = self.sites.get_mut(&name)
+            {
+                site.stop().await;
+                self.give_back(&name);
+            }
             self.start(&name).await;
         }
     }
