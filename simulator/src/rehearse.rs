@@ -93,6 +93,8 @@ fn verdict(plan: &Plan, outcome: &Outcome) -> String {
     }
     let [out, back] = outcome.wire_bytes;
     lines.push(format!("  on the wire      {out} B to hubs, {back} B to nodes"));
+    let [taken, sent] = outcome.payload_bytes;
+    lines.push(format!("  in frames        {taken} B to hubs, {sent} B to nodes, since the hubs started last"));
     lines.extend(outcome.broken.iter().map(|broken| format!("broken: {broken}")));
     lines.push(match (outcome.agreed_after, &outcome.disagreement) {
         (Some(after), _) => format!("all agreed {} s after the healing", after.as_secs()),

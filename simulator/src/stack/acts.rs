@@ -8,7 +8,7 @@ use hub::service::fleet::{FleetCommand, NodeRequest};
 use super::site::{Role, Site};
 use super::world::{Fault, Todo, World, id, policy};
 use crate::disk::{CrashPolicy, Failing, Faults};
-use crate::plan::{Action, Event, Name};
+use crate::plan::{Action, Event, Name, PlannedClock};
 use crate::workload::remark;
 
 /// The database file, which rots.
@@ -47,9 +47,8 @@ impl World<'_> {
                 })
             }
             Action::IoErrors { lasts, share } => {
-                // One in so many fails, for as long as it lasts.
-                let after = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
-                let failing = Some(Failing { after: after.min(1000), times: 3 });
+                let one_in = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
+                let failing = Some(Failing::one_in(one_in));
                 self.last(name, Fault::Disk, *lasts, |_, site| {
                     let faults = Faults { writes: failing, syncs: failing, ..site.disk().faults() };
                     site.disk().set_faults(faults);
@@ -122,7 +121,7 @@ impl World<'_> {
             }
             Fault::Disk => {
                 if let Some(site) = self.sites.get(name) {
-                    site.disk().set_faults(Faults::default());
+                    site.mend_disk();
                 }
             }
             Fault::Drift => {
@@ -163,10 +162,14 @@ impl World<'_> {
         true
     }
 
-    fn planned_drift(&self, name: &Name) -> i32 {
+    fn planned_clock(&self, name: &Name) -> Option<PlannedClock> {
         let hubs = self.plan.hubs.iter().map(|hub| (&hub.name, hub.clock));
         let nodes = self.plan.nodes.iter().map(|node| (&node.name, node.clock));
-        hubs.chain(nodes).find(|(member, _)| *member == name).map_or(0, |(_, clock)| clock.drift.0)
+        hubs.chain(nodes).find(|(member, _)| *member == name).map(|(_, clock)| clock)
+    }
+
+    fn planned_drift(&self, name: &Name) -> i32 {
+        self.planned_clock(name).map_or(0, |clock| clock.drift.0)
     }
 
     async fn crash(&mut self, name: &Name, policy: CrashPolicy, down: Duration) -> bool {
@@ -179,11 +182,7 @@ impl World<'_> {
     }
 
     async fn lose_power(&mut self, name: &Name, policy: CrashPolicy, down: Duration) -> bool {
-        let keeps_time = {
-            let hubs = self.plan.hubs.iter().map(|hub| (&hub.name, hub.clock));
-            let nodes = self.plan.nodes.iter().map(|node| (&node.name, node.clock));
-            hubs.chain(nodes).find(|(member, _)| *member == name).is_none_or(|(_, clock)| clock.keeps_time)
-        };
+        let keeps_time = self.planned_clock(name).is_none_or(|clock| clock.keeps_time);
         let done = self.crash(name, policy, down).await;
         if done && !keeps_time {
             self.clock(name, |wall| wall.set(0));

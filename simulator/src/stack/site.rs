@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::wall::WallClock;
-use crate::disk::{CrashPolicy, Disk, Geometry};
+use crate::disk::{CrashPolicy, Disk, Faults, Geometry};
 use crate::net::port::Port;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
@@ -51,6 +51,7 @@ pub struct Site {
     internet: Internet,
     disk: Disk,
     geometry: Geometry,
+    capacity: Option<u64>,
     wall: WallClock,
     target: Target,
     settings: Settings,
@@ -135,6 +136,8 @@ pub struct SiteConfig {
     pub seed: u64,
     /// Its disk.
     pub geometry: Geometry,
+    /// How much fits on it, in bytes; `None`: whatever comes.
+    pub capacity: Option<u64>,
     /// Its clock.
     pub wall: WallClock,
     /// Of links.
@@ -148,14 +151,17 @@ impl Site {
     #[must_use]
     pub fn new(config: SiteConfig, internet: Internet) -> Self {
         internet.add_member(config.member);
+        let disk = Disk::new(config.seed, config.geometry);
+        disk.set_faults(Faults { capacity: config.capacity, ..Faults::default() });
         Self {
             name: config.name,
             role: config.role,
             member: config.member,
             seed: config.seed,
             internet,
-            disk: Disk::new(config.seed, config.geometry),
+            disk,
             geometry: config.geometry,
+            capacity: config.capacity,
             wall: config.wall,
             target: Target::default(),
             settings: config.settings,
@@ -360,7 +366,9 @@ impl Site {
         if policy != CrashPolicy::Kept {
             self.target.lose_power();
         }
-        self.disk = Disk::from_image(random.next_u64(), &image);
+        let faults = self.disk.faults();
+        self.set_disk(Disk::from_image(random.next_u64(), &image));
+        self.disk.set_faults(faults);
     }
 
     /// Loses its database and gets its identity back, while it is off.
@@ -369,7 +377,7 @@ impl Site {
     /// [`SiteError`]; it has no database.
     pub fn wipe(&mut self, identity: &Identity, hub: SocketAddr) -> Result<(), SiteError> {
         let (machine, _) = self.boot();
-        self.disk = Disk::new(self.seed ^ self.boots, self.geometry);
+        self.set_disk(Disk::new(self.seed ^ self.boots, self.geometry));
         let mut store = Store::open_on(self.disk.name(), DATABASE)?;
         match self.role {
             Role::Node => give_back(&mut store, identity, &hub.to_string(), &mut *machine.entropy())?,
@@ -388,6 +396,12 @@ impl Site {
     /// Puts other files under a machine that is off: an older copy, or another machine's.
     pub fn set_disk(&mut self, disk: Disk) {
         self.disk = disk;
+        self.mend_disk();
+    }
+
+    /// Ends every fault of its disk.
+    pub fn mend_disk(&self) {
+        self.disk.set_faults(Faults { capacity: self.capacity, ..Faults::default() });
     }
 
     fn boot(&mut self) -> (Machine, Arc<Port>) {

@@ -23,6 +23,7 @@ fn site(internet: &Internet, name: &str, role: Role, number: u32, seed: u64) -> 
         member: MemberId(number),
         seed: seed.wrapping_mul(1000) + u64::from(number),
         geometry: Geometry::default(),
+        capacity: None,
         wall: WallClock::new(START as i64 * 1000, 0),
         settings: Settings::default(),
         interval: Duration::from_secs(60),

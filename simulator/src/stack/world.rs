@@ -214,6 +214,7 @@ impl<'p> World<'p> {
                 powersafe: disk.powersafe,
                 promised: disk.powersafe,
             },
+            capacity: disk.capacity.map(|capacity| capacity.0),
             wall: WallClock::new(shown, clock.drift.0),
             settings: Settings::default(),
             interval: LOOK_EVERY,
@@ -314,7 +315,8 @@ impl<'p> World<'p> {
         let mut result = site.start().await;
         if result.as_ref().is_err_and(SiteError::is_damage) {
             if !self.doubtful.contains(name) {
-                self.broken.push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
+                self.broken
+                    .push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
             }
             if self.is_healed && self.give_back(name) {
                 let Some(site) = self.sites.get_mut(name) else { return };
