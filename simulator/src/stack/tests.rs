@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hub::service::{AdminCommand, AdminReply, AssignTarget, KeyedObject};
 use serde_json::json;
+use sync_core::document::DocumentKey;
 use sync_core::id::Name;
 use sync_core::transport::Settings;
 
@@ -115,6 +116,45 @@ fn a_fleet_lives_through_a_day_and_the_same_seed_gives_the_same_day_to_the_byte(
     let first = day(7);
     assert_eq!(first, day(7));
     assert_ne!(first, day(8));
+}
+
+#[test]
+fn a_remark_about_a_target_that_looks_as_before_is_reported_and_then_nothing_more_is_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let internet = Internet::new(START);
+        tokio::spawn(internet.clone().carry());
+        let mut hub = site(&internet, "hub", Role::Hub, 0, 1);
+        let mut node = site(&internet, "node", Role::Node, 1, 1);
+        internet.add_line(node.member(), hub.member(), Shape::default(), 1);
+        hub.found(None).await.unwrap();
+        hub.start().await.unwrap();
+        layer(&hub, 1).await;
+        let labels = [("site".to_owned(), "any".to_owned())].into();
+        let token = hub.ask(AdminCommand::CreateToken { ttl_seconds: 3600, labels }).await.unwrap().unwrap();
+        let AdminReply::Token(token) = token else { panic!("no token") };
+        node.join(token.token, hub.address()).await.unwrap();
+        node.start().await.unwrap();
+        let layers = vec![Name::new("base").unwrap()];
+        let target = AssignTarget::Selector([("site".to_owned(), "any".to_owned())].into());
+        hub.ask(AdminCommand::Assign { layers, target }).await.unwrap().unwrap();
+        until("it applied the release", || replicas(&node) == Some(1)).await;
+        let own = DocumentKey::observed(node.identity().unwrap().id());
+        for ready in ["1 of 2 ready", "2 of 2 ready"] {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            node.target().set_remark("apps/Deployment/shop/web", ready);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            let key = own.clone();
+            let view = hub.handle().unwrap().call(move |replica, _| replica.read(&key)).await.unwrap().unwrap();
+            assert_eq!(view.unwrap().state["objects"]["apps/Deployment/shop/web"]["message"], ready);
+        }
+        let rows = || node.handle().unwrap().call(|replica, _| replica.rows_written());
+        let before = rows().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(rows().await.unwrap(), before);
+        node.stop().await;
+        hub.stop().await;
+    });
 }
 
 /// Two vans, a tunnel, an edit, a crash and a loss of power.

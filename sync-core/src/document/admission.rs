@@ -258,11 +258,16 @@ pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Aut
     claim.verify(&public).ok_or(refused)
 }
 
-/// Checks everything about `received` that can be checked without loading the document.
+/// Checks everything about `received` that can be checked without loading the document. Gives back with it what is known
+/// of the generation when its changes are stored.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
+pub fn admit(
+    received: AuthenticDelta,
+    ground: Ground,
+    authors: &Authors,
+) -> Result<(AdmittedDelta, (History, Operations)), Refusal> {
     let AuthenticDelta { key, batch, frontier } = received;
     let Ground { genesis_actor, mut awaited, mut history, mut operations, mut extent } = ground;
     let generation = frontier.frontier().generation;
@@ -305,7 +310,7 @@ pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Res
     if changes.iter().any(|(meta, _)| clock.seq(&meta.actor) < meta.seq) {
         return Err(Refusal::NotBelow);
     }
-    Ok(AdmittedDelta { changes, frontier, clock })
+    Ok((AdmittedDelta { changes, frontier, clock }, (history, operations)))
 }
 
 /// What the changes of one delta may hold together. Each is bounded for itself, and runs of it take next to no bytes.

@@ -2,6 +2,7 @@
 //! itself and nothing else.
 
 use super::generation::{self, Follow, Grounded};
+use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
 use super::{certificates, is_own, late, members, roster};
 use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
@@ -73,7 +74,7 @@ pub(super) fn take_delta(
     author: &Author<'_>,
     peer: &PeerRow,
     frame: DeltaFrame,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, StoreError> {
     let at = author.wall;
     let id = frame.key.id();
@@ -114,7 +115,7 @@ pub(super) fn take_delta(
     };
     let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
-        let taken = tx.attempt(|| take(tx, author, peer, received, roots, documents_loaded))?;
+        let taken = tx.attempt(|| take(tx, author, peer, received, roots, loads))?;
         Ok(Taken { shown, ..taken })
     });
     match taken {
@@ -162,7 +163,7 @@ fn take(
     peer: &PeerRow,
     received: ReceivedDelta,
     roots: Vec<UnverifiedRoot>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let key = received.key.clone();
     let is_own_word = received.frontier.author == author.identity.id();
@@ -184,7 +185,10 @@ fn take(
         None => create(tx, &key)?,
     };
     let roots = authentic_roots(tx, author.identity, &key, generation, roots)?;
-    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots)? else {
+    let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
+    let at = latest.as_ref().map(|latest| &latest.frontier.frontier().heads);
+    let mut kept = at.and_then(|at| loads.take(key.id(), generation, at));
+    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots, kept.as_mut())? else {
         tracing::debug!(document = %key, generation, "of a generation that is over");
         // What follows must not build on it.
         let message = format!("generation {generation} is over here");
@@ -192,7 +196,7 @@ fn take(
         return Ok(Taken { refused, feeds_grow: owe_to_author(tx, peer, &document)?, ..Taken::default() });
     };
     let Grounded { ground, follow } = grounded;
-    let admitted = admission::admit(received, ground, &authors)?;
+    let (admitted, ground) = admission::admit(received, ground, &authors)?;
     let (signer, frontier) = (admitted.frontier().author(), admitted.frontier().frontier());
     if is_revoked && !roster::still_counts(tx, peer, &document, signer, frontier, admitted.clock())? {
         return Err(Refusal::Revoked { author: signer }.into());
@@ -209,17 +213,25 @@ fn take(
         tx.add_change(document.row, generation, meta, chunk)?;
     }
     let seq = tx.append_frontier(document.row, admitted.frontier(), admitted.clock(), author.wall)?;
-    let causality = match document.latest {
+    let causality = match &latest {
         None => Causality::Newer,
         Some(_) if is_present => Causality::Newer,
         // Whoever wrote it brings it into the present generation, or has done so.
         Some(_) if generation < document.generation => Causality::Older,
-        Some(latest) => admitted.clock().compare(&tx.log_row(latest)?.clock),
+        Some(latest) => admitted.clock().compare(&latest.clock),
     };
+    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
+    // What is too large to be kept takes no memory beside the document.
+    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
     let mut revokes = false;
     if causality == Causality::Newer || !admitted.changes().is_empty() {
-        *documents_loaded += 1;
-        let loaded = materialise::load(&tx.chunks(document.row, generation)?, None)?;
+        let loaded = match kept.filter(|_| follow.is_none()) {
+            Some(kept) => materialise::extend(kept.document, admitted.changes().iter().map(|(_, chunk)| chunk))?,
+            None => {
+                loads.count += 1;
+                materialise::load(&tx.chunks(document.row, generation)?, None)?
+            }
+        };
         let state = materialise::state_at(&loaded, &heads)?;
         if causality == Causality::Newer {
             tx.set_latest(document.row, seq)?;
@@ -228,12 +240,15 @@ fn take(
             mark_dirty(tx, author.identity, &document.key)?;
             revokes = members::follow(tx, author.identity, &document.key, &state)?;
         }
+        if ground.is_some() {
+            loads.keep(key.id(), generation, Loaded { document: loaded, ground });
+        }
     }
     let came = Taken { holds: Some((document.row, seq)), is_own_word, revokes, ..Taken::default() };
     if is_present {
         let document = StoredDocument { generation, latest: Some(seq), ..document };
         let rebased = match (late, follow.as_ref().and_then(Follow::root)) {
-            (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, documents_loaded)?,
+            (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, loads)?,
             _ => Taken::default(),
         };
         generation::drop_old(tx, author.identity, &document)?;
@@ -243,7 +258,7 @@ fn take(
     match causality {
         Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
         Causality::Concurrent if is_own(author.identity, &key) => {
-            let merged = merge(tx, author, &document, documents_loaded)?;
+            let merged = merge(tx, author, &document, loads)?;
             // Merging a roster carries its revocations out as well; whose links they end is looked up.
             let revokes = merged && key.kind == DocumentKind::Roster;
             Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, revokes, ..came })
@@ -287,20 +302,16 @@ fn authentic_roots(
 /// Signs one frontier over two that are beside each other (decision D7). Every hub that holds the same two signs the same
 /// heads, so it is held already wherever another's word comes, and hubs do not answer each other for ever. A node, whose
 /// documents nobody else writes, has met its own past: what it says now stands.
-fn merge(
-    tx: &Tx<'_>,
-    author: &Author<'_>,
-    document: &StoredDocument,
-    documents_loaded: &mut u64,
-) -> Result<bool, TakeError> {
+fn merge(tx: &Tx<'_>, author: &Author<'_>, document: &StoredDocument, loads: &mut Loads) -> Result<bool, TakeError> {
     let state = match author.identity.role() {
         Role::Hub => None,
         Role::Node => tx.view(document.row)?,
     };
-    match tx.attempt(|| write::write(tx, author, document, state.as_ref(), documents_loaded)) {
+    match tx.attempt(|| write::write(tx, author, document, state.as_ref(), loads)) {
         Ok(_) => Ok(true),
         Err(WriteError::Store(error)) => Err(error.into()),
         Err(error) => {
+            loads.undo(document.key.id());
             tracing::error!(document = %document.key, %error, "concurrent frontiers cannot be merged; both are kept");
             Ok(false)
         }

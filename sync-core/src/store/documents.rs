@@ -3,6 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::Tx;
+use super::compressed::{Compressed, compress, decompress};
 use super::error::StoreError;
 use super::log::LogSeq;
 use crate::document::history::ChangeMeta;
@@ -64,6 +65,8 @@ fn read_change(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeMeta> {
         deps: deps.as_chunks::<32>().0.iter().copied().map(ChangeHash).collect(),
     })
 }
+
+const CHUNK: &str = "change.chunk";
 
 const BAD_KIND: StoreError = StoreError::Corrupt { place: "document.kind" };
 
@@ -132,10 +135,11 @@ impl Tx<'_> {
         chunk: &[u8],
     ) -> Result<(), StoreError> {
         let actor = self.actor_number(&meta.actor)?;
+        let Compressed { stored, size } = compress(chunk);
         let deps: Vec<u8> = meta.deps.iter().flat_map(|dep| dep.0).collect();
         let mut statement = self.inner.prepare_cached(
-            "INSERT INTO change (document, generation, actor, seq, hash, start_op, max_op, deps, chunk)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change (document, generation, actor, seq, hash, start_op, max_op, deps, chunk, size)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute((
             document.0,
@@ -146,7 +150,8 @@ impl Tx<'_> {
             meta.start_op,
             meta.max_op,
             deps,
-            chunk,
+            stored,
+            size,
         ))?;
         Ok(())
     }
@@ -190,10 +195,14 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn chunks(&self, document: DocumentRow, generation: u32) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT chunk FROM change WHERE document = ? AND generation = ? ORDER BY id";
+        let sql = "SELECT chunk, size FROM change WHERE document = ? AND generation = ? ORDER BY id";
         let mut statement = self.inner.prepare_cached(sql)?;
-        let rows = statement.query_map((document.0, generation), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = statement.query_map((document.0, generation), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (stored, size) = row?;
+            decompress(stored, size, CHUNK)
+        })
+        .collect()
     }
 
     /// How much the changes are that `upto` holds and `from` does not. Each actor writes in one generation only, so a clock
@@ -203,7 +212,7 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn weight_between(&self, document: DocumentRow, from: &Clock, upto: &Clock) -> Result<Weight, StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT count(*), coalesce(sum(max_op - start_op + 1), 0), coalesce(sum(length(chunk)), 0)
+            "SELECT count(*), coalesce(sum(max_op - start_op + 1), 0), coalesce(sum(size), 0)
              FROM change JOIN actor ON actor.id = change.actor
              WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?",
         )?;
@@ -230,15 +239,17 @@ impl Tx<'_> {
         upto: &Clock,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT change.id, chunk FROM change JOIN actor ON actor.id = change.actor
+            "SELECT change.id, chunk, size FROM change JOIN actor ON actor.id = change.actor
              WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?",
         )?;
         let mut found: Vec<(i64, Vec<u8>)> = Vec::new();
         for (actor, seq) in upto.iter().filter(|(actor, seq)| from.seq(actor) < *seq) {
-            let rows = statement
-                .query_map((document.0, actor.0, from.seq(actor), seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement.query_map((document.0, actor.0, from.seq(actor), seq), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
             for row in rows {
-                found.push(row?);
+                let (id, stored, size) = row?;
+                found.push((id, decompress(stored, size, CHUNK)?));
             }
         }
         found.sort_unstable_by_key(|(id, _)| *id);
