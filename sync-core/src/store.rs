@@ -18,6 +18,7 @@ mod peers;
 mod quarantine;
 mod reconcile;
 mod setup;
+mod sizes;
 mod staging;
 mod tokens;
 mod untold;
@@ -36,6 +37,7 @@ pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;
 pub use setup::{Authority, StoreIdentity};
+pub use sizes::{FeedRow, TableSize, TableSizes};
 pub use staging::{Held, Staged};
 pub use tokens::{Redemption, TokenRow};
 

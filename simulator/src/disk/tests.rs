@@ -264,11 +264,11 @@ fn a_file_that_was_not_synced_with_its_folder_may_be_gone() {
 
 #[test]
 fn a_share_of_the_calls_fails_for_as_long_as_the_fault_lasts() {
-    let mut fate = super::faults::Fate::default();
+    let mut fate = faults::Fate::default();
     fate.faults.writes = Some(Failing::one_in(5));
-    let failed = (0..100).filter(|_| fate.strikes(super::faults::Call::Write)).count();
+    let failed = (0..100).filter(|_| fate.strikes(faults::Call::Write)).count();
     assert_eq!(failed, 20);
     fate.faults.writes = Some(Failing::once(5, 2));
-    let failed = (0..100).filter(|_| fate.strikes(super::faults::Call::Write)).count();
+    let failed = (0..100).filter(|_| fate.strikes(faults::Call::Write)).count();
     assert_eq!(failed, 2);
 }

@@ -20,18 +20,23 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::book::{Book, observe};
 use super::wall::WallClock;
 use crate::disk::{CrashPolicy, Disk, Faults, Geometry};
 use crate::net::port::Port;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
 use crate::target::Target;
+use crate::trace::{Ended, Happening, Member};
 
 /// The port of every hub.
 pub const HUB_PORT: u16 = 7440;
 
 /// The database on a simulated disk.
 const DATABASE: &str = "archipel.db";
+
+/// A clock that is further off than this is said to be wrong.
+const CLOCK_OFF_SECONDS: u64 = 3600;
 
 /// What a site is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub struct Site {
     witness: Witness,
     boots: u64,
     running: Option<Running>,
+    book: Option<(Book, Member)>,
 }
 
 impl std::fmt::Debug for Site {
@@ -74,6 +80,8 @@ struct Running {
     port: Arc<Port>,
     stop: oneshot::Sender<()>,
     tasks: JoinSet<Result<(), String>>,
+    /// Ends with the process.
+    _observer: JoinSet<()>,
 }
 
 /// Why a site does not run. What it was asked to do did not happen.
@@ -169,6 +177,7 @@ impl Site {
             witness: no_witness(),
             boots: 0,
             running: None,
+            book: None,
         }
     }
 
@@ -206,6 +215,17 @@ impl Site {
     #[must_use]
     pub fn handle(&self) -> Option<&ReplicaHandle> {
         self.running.as_ref().map(|running| &running.handle)
+    }
+
+    /// Writes what happens to it into a book, under this name.
+    pub fn write_into(&mut self, book: Book, name: Member) {
+        self.book = Some((book, name));
+    }
+
+    fn tell(&self, what: impl FnOnce(Member) -> Happening) {
+        if let Some((book, member)) = &self.book {
+            book.tell(what(member.clone()));
+        }
     }
 
     /// Is told of crash points from the next start on.
@@ -263,6 +283,22 @@ impl Site {
     /// # Errors
     /// [`SiteError`]; it stays off.
     pub async fn start(&mut self) -> Result<(), SiteError> {
+        let started = self.start_process().await;
+        match &started {
+            Ok(()) => {
+                let (boot, is_hub) = (u32::try_from(self.boots).unwrap_or(u32::MAX), self.role == Role::Hub);
+                let off = self.wall.now_ms() / 1000 - i64::try_from(self.internet.time_of_day()).unwrap_or(0);
+                if let Some(node) = self.handle().map(|handle| handle.identity().id()) {
+                    let clock_is_wrong = off.unsigned_abs() > CLOCK_OFF_SECONDS;
+                    self.tell(|member| Happening::Started { member, boot, node, is_hub, clock_is_wrong });
+                }
+            }
+            Err(error) => self.tell(|member| Happening::Failed { member, message: error.to_string() }),
+        }
+        started
+    }
+
+    async fn start_process(&mut self) -> Result<(), SiteError> {
         let (machine, port) = self.boot();
         let store = Store::open_on(self.disk.name(), DATABASE)?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -317,7 +353,11 @@ impl Site {
             let ended = tasks.join_next().await;
             return Err(SiteError::Ended(format!("{ended:?}")));
         };
-        self.running = Some(Running { handle, admin, port, stop, tasks });
+        let mut observer = JoinSet::new();
+        if let Some((book, member)) = &self.book {
+            observe(book, member, &handle, &self.target, &mut observer);
+        }
+        self.running = Some(Running { handle, admin, port, stop, tasks, _observer: observer });
         Ok(())
     }
 
@@ -337,11 +377,19 @@ impl Site {
             None => Look::Runs,
             Some(end) => {
                 self.running = None;
-                Look::Ended(match end {
+                self.tell(|member| Happening::Stopped { member, how: Ended::ByItself });
+                let has_panicked = end.is_err();
+                let why = match end {
                     Ok(Ok(())) => "it stopped".to_owned(),
                     Ok(Err(error)) => error,
                     Err(error) => format!("a panic: {error}"),
-                })
+                };
+                let message = why.clone();
+                self.tell(|member| match has_panicked {
+                    true => Happening::Panicked { member, message },
+                    false => Happening::Failed { member, message },
+                });
+                Look::Ended(why)
             }
         }
     }
@@ -352,6 +400,7 @@ impl Site {
             let _ = stop.send(());
             while tasks.join_next().await.is_some() {}
             port.kill().await;
+            self.tell(|member| Happening::Stopped { member, how: Ended::InOrder });
         }
     }
 
@@ -362,6 +411,8 @@ impl Site {
         if let Some(Running { mut tasks, port, .. }) = self.running.take() {
             port.kill().await;
             tasks.shutdown().await;
+            let how = if policy == CrashPolicy::Kept { Ended::Killed } else { Ended::WithoutPower };
+            self.tell(|member| Happening::Stopped { member, how });
         }
         if policy != CrashPolicy::Kept {
             self.target.lose_power();

@@ -8,12 +8,14 @@ use sync_core::document::DocumentKey;
 use sync_core::id::Name;
 use sync_core::transport::Settings;
 
+use super::book::Book;
 use super::site::{Role, Site, SiteConfig};
 use super::wall::WallClock;
 use crate::disk::{CrashPolicy, Geometry};
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
+use crate::trace::Trace;
 
 const START: u64 = 1_780_000_000;
 
@@ -201,15 +203,79 @@ at = ["40m"]
 values = 2
 "#;
 
+/// A boat that loses what a disk can lose, and whose clock and address change.
+const ONE_BOAT: &str = r#"
+name = "one-boat"
+rehearses = "A boat is set back, wiped, cloned, full and in 1970"
+duration = "4h"
+
+[heal]
+within = "90m"
+
+[[group]]
+name = "boat"
+layers = ["base"]
+
+[[layer]]
+name = "base"
+
+[[event]]
+kind = "edit"
+layer = "base"
+every = "20m"
+
+[[event]]
+kind = "status"
+every = "7m"
+
+[[event]]
+kind = "restore-backup"
+at = ["45m"]
+age = "30m"
+
+[[event]]
+kind = "clock-1970"
+at = ["50m"]
+
+[[event]]
+kind = "disk-full"
+at = ["59m"]
+lasts = "10m"
+
+[[event]]
+kind = "address-change"
+at = ["80m"]
+
+[[event]]
+kind = "clone-disk"
+at = ["85m"]
+lasts = "30m"
+
+[[event]]
+kind = "wipe-store"
+at = ["125m"]
+
+[[event]]
+kind = "target-edit"
+at = ["130m"]
+"#;
+
 #[test]
-fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_outcome() {
-    let scenario = crate::scenario::Scenario::parse("two-vans.toml", TWO_VANS).unwrap();
-    let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
-    let run = || super::world::runtime().unwrap().block_on(super::world::run(&plan, |_| ()));
-    let outcome = run();
-    assert_eq!(outcome.broken, Vec::<String>::new());
-    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
-    assert_eq!(outcome, run());
+fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_trace() {
+    for (file, text) in [("two-vans.toml", TWO_VANS), ("one-boat.toml", ONE_BOAT)] {
+        let scenario = crate::scenario::Scenario::parse(file, text).unwrap();
+        let run = |seed| {
+            let plan = crate::plan::Plan::expand(&scenario, seed, crate::scenario::Depth::Stack).unwrap();
+            let book = Book::new(Trace::new(8));
+            super::world::runtime().unwrap().block_on(super::world::run(&plan, book, |_| ()))
+        };
+        let outcome = run(3);
+        assert_eq!(outcome.broken, Vec::<String>::new());
+        assert!(outcome.agreed_after.is_some(), "{file}: {:?}", outcome.disagreement);
+        assert!(outcome.trace.1 > 50, "{:?}", outcome.trace);
+        assert_eq!(outcome, run(3));
+        assert_ne!(outcome.trace, run(4).trace);
+    }
 }
 
 /// A hub whose disk is full for four hours.
@@ -242,7 +308,7 @@ values = 1
 fn a_hub_without_room_is_dialled_less_and_less_often() {
     let scenario = crate::scenario::Scenario::parse("a-full-hub.toml", A_FULL_HUB).unwrap();
     let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
-    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, |_| ()));
+    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, Book::new(Trace::new(8)), |_| ()));
     assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
     // Two nodes, four hours, a link every two and a half minutes, some 12 kB each way for a handshake and a hello.
     assert!(outcome.wire_bytes.iter().sum::<u64>() < 6_000_000, "{:?}", outcome.wire_bytes);
