@@ -25,11 +25,20 @@ pub(crate) const OBSERVED: &str = "edge.observed";
 const INCARNATION: &str = "edge.incarnation";
 
 /// A pass with everything it needs from the database.
+///
+/// It can be run again while the database stands as it was: then a target that looks as it did when nothing had to be done
+/// needs no plan, and a result that was said needs no word.
 #[derive(Debug)]
 pub struct Pass {
     goal: Option<Goal>,
     awaited: Option<HeldBack>,
     inventory: Inventory,
+    /// [`Replica::rows_written`] when it was read.
+    rows_written: u64,
+    /// What the target looked like when it was as it should be, and what there was to say of it but for its remarks.
+    idle: Option<(Seen, PassResult)>,
+    /// What the database says already.
+    said: Option<PassResult>,
 }
 
 /// What a pass found and did.
@@ -60,7 +69,9 @@ pub struct PassResult {
 pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
     let (goal, awaited) = goal(replica)?;
     let inventory = replica.inspect(|tx| tx.local::<Inventory>(INVENTORY))?.unwrap_or_default();
-    Ok(Pass { goal, awaited, inventory })
+    // Last, because reading may write down what is complete.
+    let rows_written = replica.rows_written();
+    Ok(Pass { goal, awaited, inventory, rows_written, idle: None, said: None })
 }
 
 /// Makes the inventory durable before the target is touched.
@@ -72,16 +83,33 @@ pub fn save_inventory(replica: &mut Replica, now: Now, inventory: &Inventory) ->
 }
 
 impl Pass {
+    /// Whether [`begin`] would read the same again.
+    #[must_use]
+    pub fn is_current(&self, replica: &Replica) -> bool {
+        self.rows_written == replica.rows_written()
+    }
+
+    /// Whether [`commit`] has nothing to write about this result, while the pass is current.
+    #[must_use]
+    pub fn has_said(&self, result: &PassResult) -> bool {
+        self.said.as_ref() == Some(result)
+    }
+
     /// Looks at the target. Nothing is changed.
-    pub fn look(&self, actuator: &mut dyn Actuator, now: Now) -> Look {
+    pub fn look(&mut self, actuator: &mut dyn Actuator, now: Now) -> Look {
         let Some(goal) = &self.goal else { return Look::Done(PassResult::default()) };
         let seen = match actuator.observe(&self.inventory, now.instant) {
             Ok(seen) => seen,
             Err(error) => return Look::Done(PassResult::failed(&error)),
         };
+        if let Some((_, result)) = self.idle.as_ref().filter(|(before, _)| *before == seen) {
+            return Look::Done(PassResult { remarks: actuator.remarks(), ..result.clone() });
+        }
         match plan(&goal.objects, &self.inventory, &seen, |object| actuator.intent(object)) {
             Ok(plan) if plan.is_idle() => {
-                Look::Done(PassResult { is_complete: true, remarks: actuator.remarks(), ..PassResult::of(&plan) })
+                let result = PassResult { is_complete: true, ..PassResult::of(&plan) };
+                self.idle = Some((seen, result.clone()));
+                Look::Done(PassResult { remarks: actuator.remarks(), ..result })
             }
             Ok(plan) => Look::ToDo { wider: plan.wider().cloned(), seen },
             Err(error) => Look::Done(PassResult::failed(&error)),
@@ -164,7 +192,7 @@ impl PassResult {
 pub fn commit(
     replica: &mut Replica,
     now: Now,
-    pass: &Pass,
+    pass: &mut Pass,
     result: &PassResult,
     inventory: Option<&Inventory>,
 ) -> Result<(), WriteError> {
@@ -176,6 +204,7 @@ pub fn commit(
     let report = before.as_ref() != Some(&observed) || reported.unwrap_or(1) != incarnation;
     let stored = inventory.filter(|inventory| **inventory != pass.inventory);
     if stored.is_none() && newly_applied.is_none() && !report {
+        pass.said = Some(result.clone());
         return Ok(());
     }
     let own = DocumentKey::observed(replica.identity().id());

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::actuator::{Actuator, Directory, TargetSpec};
-use crate::agent::{self, Look};
+use crate::agent::{self, Look, Pass};
 use crate::hubs::{Rounds, candidates};
 
 /// Where the hub's address is kept in the replica's local values.
@@ -180,8 +180,9 @@ async fn keep_target(
     witness: &Witness,
 ) -> Result<(), RunError> {
     let mut events = handle.subscribe();
+    let mut last = None;
     loop {
-        target = pass(handle, target, witness).await?;
+        (target, last) = pass(handle, target, last, witness).await?;
         let changed = async {
             loop {
                 match events.recv().await {
@@ -197,20 +198,28 @@ async fn keep_target(
     }
 }
 
+/// What a pass leaves for the next one.
+type Left = (Box<dyn Actuator + Send>, Option<Pass>);
+
 /// One pass. The target's own disk may be slow, so it is worked on where blocking is allowed.
 async fn pass(
     handle: &ReplicaHandle,
     mut target: Box<dyn Actuator + Send>,
+    last: Option<Pass>,
     witness: &Witness,
-) -> Result<Box<dyn Actuator + Send>, RunError> {
-    let pass = match handle.call(|replica, now| agent::begin(replica).map(|pass| (pass, now))).await? {
+) -> Result<Left, RunError> {
+    let begin = |replica: &mut Replica, now| match last.filter(|last| last.is_current(replica)) {
+        Some(last) => Ok((last, now)),
+        None => agent::begin(replica).map(|pass| (pass, now)),
+    };
+    let pass = match handle.call(begin).await? {
         Ok(pass) => pass,
         Err(error) => {
             tracing::error!(%error, "the database cannot be read; the target stays as it is");
-            return Ok(target);
+            return Ok((target, None));
         }
     };
-    let (pass, now) = pass;
+    let (mut pass, now) = pass;
     let looked = handle.machine().blocking(move || {
         let look = pass.look(target.as_mut(), now);
         (target, pass, look)
@@ -234,12 +243,18 @@ async fn pass(
         }
     };
     log(&result);
-    let committed =
-        handle.call(move |replica, now| agent::commit(replica, now, &pass, &result, inventory.as_ref())).await?;
+    if inventory.is_none() && pass.has_said(&result) {
+        return Ok((target, Some(pass)));
+    }
+    let commit = move |replica: &mut Replica, now| {
+        let committed = agent::commit(replica, now, &mut pass, &result, inventory.as_ref());
+        (pass, committed)
+    };
+    let (pass, committed) = handle.call(commit).await?;
     if let Err(error) = committed {
         tracing::error!(%error, "what was done could not be written down; the next pass says it again");
     }
-    Ok(target)
+    Ok((target, Some(pass)))
 }
 
 fn log(result: &agent::PassResult) {
@@ -289,10 +304,10 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
                 }
                 end
             }
-            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false, restarted: false },
+            Err(reason) => LinkEnd::lost(reason),
         };
-        let was_live = saw_live(&mut events) || end.restarted;
-        if was_live {
+        let was_good = (saw_live(&mut events) || end.restarted) && !end.failed;
+        if was_good {
             dialer.handle_live();
             rounds.handle_live();
         }
@@ -301,7 +316,7 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
             return;
         }
         asked = asked.max(end.retry_after);
-        if !was_live && rounds.handle_failure(addresses.len()) {
+        if !was_good && rounds.handle_failure(addresses.len()) {
             tracing::info!(hub = %address, reason = %end.reason, "no link; the next hub is tried");
             continue;
         }

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
 use crate::scenario::{list, schema};
-use crate::{embedded, live, rehearse};
+use crate::{embedded, live, rehearse, replay};
 
 /// Rehearse disconnects on the real code.
 #[derive(Debug, Parser)]
@@ -41,6 +41,14 @@ enum Command {
         /// The seed, below 2^63 [default: the scenario's]
         #[arg(long, value_parser = clap::value_parser!(u64).range(..1 << 63))]
         seed: Option<u64>,
+        /// Where the trace goes [default: archipel-sim/SCENARIO-SEED.jsonl in the folder for temporary files]
+        #[arg(long, value_name = "FILE")]
+        trace: Option<PathBuf>,
+    },
+    /// Make the run of a trace again, and say where it differs
+    Replay {
+        /// A file that `run` wrote
+        trace: PathBuf,
     },
     /// Show the scenarios that come with this program
     List,
@@ -128,7 +136,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
-        Command::Run { scenario, seed } => rehearse::run(&rehearse::Options { scenario, seed }),
+        Command::Run { scenario, seed, trace } => rehearse::run(&rehearse::Options { scenario, seed, trace }),
+        Command::Replay { trace } => replay::run(&trace),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

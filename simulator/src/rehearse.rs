@@ -1,14 +1,18 @@
 //! `archipel-sim run`: one scenario, one seed, on the real stack in virtual time, with a verdict.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::plan::Plan;
-use crate::scenario::{Depth, Scenario, shipped};
-use crate::stack::world::{self, Outcome};
+use crate::scenario::{Depth, Kind, Scenario, shipped};
+use crate::stack::world::{Outcome, Tally};
+
+pub(crate) mod record;
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +21,23 @@ pub struct Options {
     pub scenario: String,
     /// Instead of the scenario's own.
     pub seed: Option<u64>,
+    /// Where the trace goes, instead of a folder for temporary files.
+    pub trace: Option<PathBuf>,
 }
 
 /// Runs it. The exit code is 0 when nothing broke and all agreed after the healing.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    start_log();
     let outcome = read(&options.scenario).and_then(|scenario| {
         let seed = options.seed.unwrap_or(scenario.seed);
         let plan = Plan::expand(&scenario, seed, Depth::Stack).map_err(|error| error.to_string())?;
-        let outcome = rehearse(&plan).map_err(|error| error.to_string())?;
-        print!("{}", verdict(&plan, &outcome));
+        let trace = options.trace.clone().unwrap_or_else(|| record::default_path(&plan));
+        let mut outcome = rehearse(&plan, &trace).map_err(|error| format!("{}: {error}", trace.display()))?;
+        if outcome.broken.is_empty() {
+            record::judge_clocks(&plan, &mut outcome).map_err(|error| error.to_string())?;
+        }
+        print!("{}", verdict(&plan, &options.scenario, &trace, &outcome));
         Ok(outcome)
     });
     match outcome {
@@ -39,6 +50,25 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// What members log goes to the standard error when `RUST_LOG` asks for it, with the virtual time.
+fn start_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // Fails only when there is a log already.
+        let _ = log.with_timer(VirtualTime(tokio::time::Instant::now())).with_ansi(false).try_init();
+    }
+}
+
+/// Time since the program started, as the paused clock has it.
+struct VirtualTime(tokio::time::Instant);
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let passed = self.0.elapsed().as_secs();
+        write!(writer, "{}:{:02}:{:02}", passed / 3600, passed / 60 % 60, passed % 60)
+    }
+}
+
 fn read(name: &str) -> Result<Scenario, String> {
     let text = match shipped::text(name) {
         Some(text) => text.to_owned(),
@@ -48,7 +78,7 @@ fn read(name: &str) -> Result<Scenario, String> {
     Scenario::parse(name, &text).map_err(|error| error.to_string())
 }
 
-fn rehearse(plan: &Plan) -> std::io::Result<Outcome> {
+fn rehearse(plan: &Plan, trace: &Path) -> std::io::Result<Outcome> {
     let total = plan.heal_at.as_secs();
     let bar = ProgressBar::new(total);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg} of virtual time, {elapsed} passed") {
@@ -58,26 +88,58 @@ fn rehearse(plan: &Plan) -> std::io::Result<Outcome> {
         bar.set_position(at.as_secs());
         bar.set_message(format!("{}h", at.as_secs() / 3600));
     };
-    let outcome = world::runtime()?.block_on(world::run(plan, told));
+    let outcome = record::record(plan, trace, told);
     bar.finish_and_clear();
-    Ok(outcome)
+    outcome
 }
 
-fn verdict(plan: &Plan, outcome: &Outcome) -> String {
+fn verdict(plan: &Plan, scenario: &str, trace: &Path, outcome: &Outcome) -> String {
     let mut lines =
         vec![format!("{}, seed {}: {} nodes, {} hubs", plan.name, plan.seed, plan.nodes.len(), plan.hubs.len())];
     for (kind, tally) in &outcome.events {
         lines.push(format!("  {kind:<16} {} planned, {} took effect", tally.planned, tally.reached));
     }
+    lines.extend(coverage(outcome));
+    lines.extend(outcome.verdicts.iter().map(|(check, judged, unjudged)| {
+        format!("  {:<26} {judged} verdicts, {unjudged} could not be given", check.name())
+    }));
+    if outcome.unread > 0 {
+        lines.push(format!("  {} times a store could not be read", outcome.unread));
+    }
     let [out, back] = outcome.wire_bytes;
     lines.push(format!("  on the wire      {out} B to hubs, {back} B to nodes"));
+    let [taken, sent] = outcome.payload_bytes;
+    lines.push(format!("  in frames        {taken} B to hubs, {sent} B to nodes, since the hubs started last"));
+    let (hash, length) = outcome.trace;
+    lines.push(format!("  trace            {length} entries, hash {}, in {}", short(&hash), trace.display()));
     lines.extend(outcome.broken.iter().map(|broken| format!("broken: {broken}")));
+    if !outcome.broken.is_empty() {
+        lines.push("the last that happened:".to_owned());
+        lines.extend(outcome.last.iter().map(|entry| format!("  {entry}")));
+    }
     lines.push(match (outcome.agreed_after, &outcome.disagreement) {
         (Some(after), _) => format!("all agreed {} s after the healing", after.as_secs()),
         (None, why) => format!("no agreement: {}", why.as_deref().unwrap_or("nobody was asked")),
     });
     if !outcome.broken.is_empty() || outcome.agreed_after.is_none() {
-        lines.push(format!("again: archipel-sim run {} --seed {}", plan.name, plan.seed));
+        lines.push(format!("again: archipel-sim run {scenario} --seed {}", plan.seed));
+        lines.push(format!("       archipel-sim replay {}", trace.display()));
     }
     lines.join("\n") + "\n"
+}
+
+/// The kinds of faults that were planned and never hit a state in which they matter.
+fn coverage(outcome: &Outcome) -> Option<String> {
+    let is_idle = |(kind, tally): &(&&str, &Tally)| is_fault(kind) && tally.planned > 0 && tally.mattered == 0;
+    let idle: Vec<&str> = outcome.events.iter().filter(is_idle).map(|(kind, _)| *kind).collect();
+    (!idle.is_empty()).then(|| format!("not reached where it matters: {}", idle.join(", ")))
+}
+
+/// Whether events of this kind are trouble rather than work.
+fn is_fault(kind: &str) -> bool {
+    kind != "join" && Kind::ALL.iter().find(|known| known.name() == kind).is_none_or(|known| !known.is_work())
+}
+
+fn short(hash: &[u8; 32]) -> String {
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -175,6 +175,13 @@ pub const CATCH_UPS_MAX: usize = 64;
 /// every few seconds and is no burden, and must not keep the place of those that would be through in one.
 pub const CATCH_UP_SECONDS_MAX: u64 = 10;
 
+/// Peers whose last contacts are noted in memory before they are written down together: some 100 bytes each, and one
+/// transaction that takes about as long as a hundred admitted changes.
+pub const CONTACTS_NOTED_MAX: usize = 1_024;
+
+/// How long a contact may stay noted in memory alone, in seconds: what a crash may lose of times and counters.
+pub const CONTACTS_NOTED_SECONDS_MAX: u64 = 10;
+
 /// Longest wait that a node lets its hub impose, in milliseconds: an hour. A hub that asks for more is faulty, and must not
 /// silence a fleet.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
@@ -341,6 +348,14 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Members that the roster names as revoked. Each takes some 300 bytes on every member, and the roster is one document.
 pub const REVOKED_MAX: usize = 8_192;
 
+/// Loaded documents that a replica keeps for the next change. A hub with more nodes than these that report in turn loads
+/// each again, as it must.
+pub const LOADED_DOCUMENTS_MAX: usize = 256;
+
+/// Operations of all loaded documents that are kept, at some 300 bytes each: 10 MiB at a hub. A node keeps its own documents
+/// only, a few thousand operations. A change counts as one more, and so do the clocks of changes by their bytes.
+pub const LOADED_OPERATIONS_MAX: u64 = 32 * 1024;
+
 /// Changes of a document after which its author begins a new generation (decision D5). A thousand small changes are some
 /// 120 KB, load in 3 ms and are scanned on every admission.
 pub const GENERATION_CHANGES_MAX: u64 = 1_024;
@@ -348,8 +363,8 @@ pub const GENERATION_CHANGES_MAX: u64 = 1_024;
 /// Actors of a document after which a new generation begins: as many as may be concurrent in one change.
 pub const GENERATION_ACTORS_MAX: u64 = 64;
 
-/// A new generation begins when the changes take more than this many times the bytes of the genesis: with rows and indexes
-/// beside them, a document then takes less than 8 times its state on disk.
+/// A new generation begins when what it drops is more than this many times the state: with rows and indexes beside them, a
+/// document then takes less than 8 times its state on disk.
 pub const GENERATION_LOG_RATIO_MAX: u64 = 3;
 
 /// Operations after the genesis from which on a new generation begins: as many as the largest change has. Without it runs of
@@ -361,16 +376,27 @@ pub const GENERATION_LOG_OPERATIONS_MAX: u64 = CHANGE_OPERATIONS_MAX;
 /// and one more change stay below three quarters of this.
 pub const GENERATION_OPERATIONS_MAX: u64 = 4 * CHANGE_OPERATIONS_MAX;
 
-/// Bytes of the changes of one generation: they are in memory whenever the document is loaded. An honest author's genesis, its
-/// log ([`GENERATION_LOG_RATIO_MAX`] times that) and one more change take a third.
+/// Bytes of the changes of one generation: they are in memory whenever the document is loaded. An honest author cuts below
+/// [`GENERATION_LOG_BYTES_MAX`], so with one more change they stay below three quarters of this.
 pub const GENERATION_BYTES_MAX: u64 = STAGING_BYTES_MAX;
+
+/// Bytes of the changes of one generation from which on a new one begins, whatever the state takes.
+pub const GENERATION_LOG_BYTES_MAX: u64 = GENERATION_BYTES_MAX / 2;
 
 /// Entries in the clocks of all changes of one generation, which are in memory while a delta is admitted: 24 bytes for each
 /// actor below each change. [`GENERATION_CHANGES_MAX`] changes by [`GENERATION_ACTORS_MAX`] actors have a sixteenth.
 pub const GENERATION_CLOCKS_MAX: u64 = 1 << 20;
 
-/// Bytes of changes below which no generation ends: a record and its frontier cost some 300 bytes on each link.
-pub const GENERATION_LOG_BYTES_MIN: u64 = 8 * 1024;
+/// Bytes that a cut has to drop at least: a record and its frontier cost some 300 bytes on each link, a tenth of what the
+/// thirty changes cost that are cut with them.
+pub const GENERATION_LOG_BYTES_MIN: u64 = 16 * 1024;
+
+/// Bytes on the disk beside a small change: its row without the chunk, the row of its frontier, and both in their indexes.
+pub const CHANGE_ROWS_BYTES: u64 = 400;
+
+/// Bytes of a value in the database up to which it is compressed. Sixteen of the largest changes; what a damaged row can make
+/// its reader allocate.
+pub const COMPRESSED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Generations of one layer that are kept because releases name them; past it the oldest goes, and a release that names it
 /// can only be applied where it was applied already.

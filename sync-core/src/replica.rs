@@ -10,6 +10,7 @@ pub mod bundle;
 mod catch_ups;
 mod certificates;
 pub mod conflicts;
+mod contacts;
 mod delta;
 mod desired;
 mod edit;
@@ -21,6 +22,7 @@ pub mod in_process;
 mod incarnation;
 mod known;
 mod late;
+mod loads;
 mod meet;
 mod members;
 mod open;
@@ -191,8 +193,9 @@ pub struct Replica {
     flow: flow::Flow,
     packed: transfer::PackedTransfers,
     catch_ups: catch_ups::CatchUps,
+    contacts: contacts::Contacts,
     witness: Witness,
-    documents_loaded: u64,
+    loads: loads::Loads,
     /// When a generation has grown enough to be cut.
     policy: CutPolicy,
 }
@@ -226,6 +229,12 @@ impl Replica {
         self.incarnation
     }
 
+    /// Rows of the store that were written since the start. While the number stands still, whatever was read is as it was.
+    #[must_use]
+    pub fn rows_written(&self) -> u64 {
+        self.store.rows_written()
+    }
+
     /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
     /// unusually small; peers do not need to agree on it.
     pub fn set_cut_policy(&mut self, policy: CutPolicy) {
@@ -235,7 +244,7 @@ impl Replica {
     /// How many documents were loaded into Automerge since the start. Reconnecting must not raise it.
     #[must_use]
     pub fn documents_loaded(&self) -> u64 {
-        self.documents_loaded
+        self.loads.count
     }
 
     /// Peers with a live link.
@@ -263,7 +272,7 @@ impl Replica {
     /// When [`Replica::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links.values().filter_map(|link| link.session.poll_timeout()).min()
+        self.links.values().filter_map(|link| link.session.poll_timeout()).chain(self.contacts.due()).min()
     }
 
     /// Lets time-outs pass.
@@ -271,6 +280,9 @@ impl Replica {
     /// # Errors
     /// [`StoreError`].
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), StoreError> {
+        if self.contacts.due().is_some_and(|due| due <= now.instant) {
+            self.write_down_contacts()?;
+        }
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
@@ -297,9 +309,7 @@ impl Replica {
         for older in older {
             self.close_link(now, older, CloseCode::Replaced, "the same peer opened a newer link")?;
         }
-        let tx = self.store.begin()?;
-        let row = members::add(&tx, peer.key(), peer.role())?;
-        if row.revoked {
+        if self.meet_member(peer)? {
             let message = roster::REVOKED.to_owned();
             let close = Close { code: CloseCode::Revoked, message, retry_after_ms: 0, incarnation: 0 };
             // Said in a frame: a connection's code may be overtaken by the end of its stream.
@@ -308,8 +318,6 @@ impl Replica {
             self.outputs.push_back(Output::Close { link: id, close });
             return Ok(());
         }
-        tx.set_certificate(peer.id(), peer.certificate())?;
-        tx.commit()?;
         let row = self.bring_up_to_date(now, peer.id())?;
         let staged = self.store.begin_read()?.staged(&row)?;
         let (credit, counted) = self.flow.grant(peer.role());
@@ -344,6 +352,23 @@ impl Replica {
         };
         self.links.insert(id, link);
         self.carry_out(now, id)
+    }
+
+    /// Makes sure that a certified peer has a row with its certificate. Whether its enrolment was taken back.
+    fn meet_member(&mut self, peer: &VerifiedPeer) -> Result<bool, StoreError> {
+        let tx = self.store.begin_read()?;
+        let known = tx.peer(peer.id())?;
+        if known.is_some_and(|row| !row.revoked) && tx.certificate(peer.id())?.as_deref() == Some(peer.certificate()) {
+            return Ok(false);
+        }
+        drop(tx);
+        let tx = self.store.begin()?;
+        let row = members::add(&tx, peer.key(), peer.role())?;
+        if !row.revoked {
+            tx.set_certificate(peer.id(), peer.certificate())?;
+            tx.commit()?;
+        }
+        Ok(row.revoked)
     }
 
     /// A frame arrived on a link.
@@ -388,10 +413,10 @@ impl Replica {
         self.carry_out(now, id)
     }
 
-    /// A link ended, for whatever reason.
+    /// A link ended, for whatever reason. What passed over it is written down later, with that of others.
     ///
     /// # Errors
-    /// [`StoreError`]: its traffic could not be written down; nothing else is lost.
+    /// [`StoreError`]: the traffic of links that ended could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
         self.flow.forget(link.counted);
@@ -399,9 +424,7 @@ impl Replica {
         self.outputs.push_back(Output::Event(Event::LinkDown(link.peer)));
         let mut traffic = link.traffic;
         traffic.round_trips += link.session.round_trips();
-        let tx = self.store.begin()?;
-        tx.add_traffic(link.peer, &traffic, now.wall)?;
-        tx.commit()
+        self.note_contact(now, link.peer, traffic)
     }
 
     fn close_link(&mut self, now: Now, id: LinkId, code: CloseCode, message: &str) -> Result<(), StoreError> {
@@ -423,7 +446,8 @@ impl Replica {
     /// [`StoreError`].
     pub fn shut_down(&mut self, now: Now) -> Result<(), StoreError> {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.into_iter().try_for_each(|id| self.close_link(now, id, CloseCode::Shutdown, "the process ends"))
+        ids.into_iter().try_for_each(|id| self.close_link(now, id, CloseCode::Shutdown, "the process ends"))?;
+        self.write_down_contacts()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything is read and written inside a [`Tx`], so a caller decides what becomes durable together. Nothing here
 //! knows of peers as connections or of messages.
 
+mod compressed;
 mod documents;
 mod error;
 mod feed;
@@ -17,6 +18,7 @@ mod peers;
 mod quarantine;
 mod reconcile;
 mod setup;
+mod sizes;
 mod staging;
 mod tokens;
 mod untold;
@@ -25,6 +27,7 @@ mod views;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use crate::position::chain_origin;
@@ -35,6 +38,7 @@ pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;
 pub use setup::{Authority, StoreIdentity};
+pub use sizes::{FeedRow, TableSize, TableSizes};
 pub use staging::{Held, Staged};
 pub use tokens::{Redemption, TokenRow};
 
@@ -146,7 +150,9 @@ impl Store {
     fn prepare(mut connection: Connection, lock: Option<File>, path: &Path) -> Result<Self, OpenError> {
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL;
+                // The page's size counts for a new file only.
+                "PRAGMA page_size = 1024;
+                 PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = FULL;
                  PRAGMA foreign_keys = ON;
                  PRAGMA trusted_schema = OFF;
@@ -156,10 +162,19 @@ impl Store {
                  PRAGMA journal_size_limit = 4194304;",
             )
             .map_err(StoreError::from)?;
+        // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
         // Above the number of statements in this module, so that each is parsed once.
-        connection.set_prepared_statement_cache_capacity(128);
+        connection.set_prepared_statement_cache_capacity(256);
         migrations::migrate(&mut connection, path)?;
         Ok(Self { connection, _lock: lock })
+    }
+
+    /// Rows that were written since the store was opened, undone ones included. While the number stands still, what was read
+    /// is as it was.
+    #[must_use]
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// Begins a transaction that may write.
@@ -193,7 +208,10 @@ impl Tx<'_> {
     /// # Errors
     /// Those of `work`, and [`StoreError`] of the savepoint itself.
     pub fn attempt<T, E: From<StoreError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let run = |sql: &str| self.inner.execute_batch(sql).map_err(StoreError::from);
+        let run = |sql: &str| -> Result<(), StoreError> {
+            self.inner.prepare_cached(sql)?.execute([])?;
+            Ok(())
+        };
         run("SAVEPOINT attempt")?;
         match work() {
             Ok(value) => {
@@ -201,7 +219,8 @@ impl Tx<'_> {
                 Ok(value)
             }
             Err(error) => {
-                run("ROLLBACK TO attempt; RELEASE attempt")?;
+                run("ROLLBACK TO attempt")?;
+                run("RELEASE attempt")?;
                 Err(error)
             }
         }

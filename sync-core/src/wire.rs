@@ -348,6 +348,14 @@ pub enum CloseCode {
     Restarted,
 }
 
+impl CloseCode {
+    /// Whether a side could not go on, and could not soon after either.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::NoCommonVersion | Self::Protocol | Self::Storage)
+    }
+}
+
 impl Message {
     /// The frame's bytes as `sender` sends it, without the length before it.
     #[must_use]

@@ -231,8 +231,14 @@ impl World {
 }
 
 /// A generation ends with almost every write.
-const EAGER: CutPolicy =
-    CutPolicy { changes: 3, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 20, log_operations: u64::MAX };
+const EAGER: CutPolicy = CutPolicy {
+    changes: 3,
+    actors: 64,
+    log_ratio: 1000,
+    log_bytes_min: 1 << 20,
+    log_bytes_max: u64::MAX,
+    log_operations: u64::MAX,
+};
 
 fn run(seed: u64, hubs: usize, policy: CutPolicy, steps: &[Step]) {
     let mut world = World::new(seed, hubs, policy);

@@ -176,7 +176,9 @@ fn a_refused_batch_is_split_also_when_the_refusal_was_lost_with_its_link() {
         let (mut site, mut written, forged) = site_with_a_forgery(5, 2);
         site.fleet.sync_cut_after(site.b, site.a, frames);
         site.fleet.restart(if frames % 2 == 0 { site.a } else { site.b });
-        (0..3).for_each(|_| drop(site.fleet.sync(site.b, site.a)));
+        for _ in 0..3 {
+            site.fleet.sync(site.b, site.a);
+        }
         assert!(written.remove(&forged));
         assert_eq!(versions(&mut site.fleet, site.b), written, "cut after {frames} frames");
     }

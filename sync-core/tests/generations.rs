@@ -118,6 +118,28 @@ fn a_document_written_for_a_long_time_keeps_its_size() {
 }
 
 #[test]
+fn a_large_first_write_is_its_own_state_and_is_followed_by_no_cut() {
+    let mut site = site(13, CutPolicy::default());
+    let weight = weighty(&mut site.fleet);
+    let key = DocumentKey::observed(site.fleet.id(site.node));
+    for number in 0..20 {
+        site.fleet.report(site.node, json!({ "web": { "weight": weight, "ready": number } }));
+        site.meet();
+    }
+    let extent = extent(&mut site.fleet, site.a, &key);
+    assert!(extent.bytes > CutPolicy::default().log_bytes_min);
+    assert_eq!(generations_held(&mut site.fleet, site.a, &key), [0]);
+    // What is written over and over is history, however large the state.
+    for number in 0..5 {
+        let weight = weighty(&mut site.fleet);
+        site.fleet.report(site.node, json!({ "web": { "weight": weight, "ready": number } }));
+        site.meet();
+    }
+    assert_eq!(generations_held(&mut site.fleet, site.a, &key), [1]);
+    site.agree();
+}
+
+#[test]
 fn work_written_into_a_generation_that_ended_is_written_again_in_the_next() {
     for cuts in [1, 2, 7] {
         let mut site = site(5, EAGER);

@@ -8,7 +8,7 @@ use sync_core::id::{Name, NodeId};
 use sync_core::identity::Role;
 use sync_core::replica::{Now, Replica, View, read};
 use sync_core::state::desired::{AssignmentState, LayerPin, ReleaseState, from_state};
-use sync_core::state::observed::{ObjectCondition, ObservedState};
+use sync_core::state::observed::{AppliedStamp, ObjectCondition, ObservedState};
 use sync_core::state::{LayerState, ObjectHash, compose};
 use sync_core::store::{PeerRow, PeerTraffic, Tx};
 
@@ -92,7 +92,7 @@ fn summary(
         applied: applied.map(|applied| NodeVersion {
             assignment_version: applied.assignment.version,
             release_version: applied.release.version,
-            layers: applied.layers.iter().map(|(name, version)| layer_version(name, *version)).collect(),
+            layers: in_order(applied, facts.assignment.as_ref().map(|(_, state)| state)),
         }),
         applied_age_seconds: applied.and_then(|applied| age(now, applied.at)),
         health,
@@ -124,6 +124,15 @@ pub(super) fn shown_name(peer: &PeerRow) -> Option<Name> {
 
 fn layer_version(name: &Name, layer_version: u64) -> LayerVersion {
     LayerVersion { name: name.clone(), layer_version }
+}
+
+/// The layers that a node applied, in the order of its assignment: its report has them by name.
+fn in_order(applied: &AppliedStamp, assignment: Option<&AssignmentState>) -> Vec<LayerVersion> {
+    let assigned = assignment.map_or(&[][..], |state| &state.layers);
+    let place = |layer: &LayerVersion| assigned.iter().position(|name| *name == layer.name).unwrap_or(usize::MAX);
+    let mut layers: Vec<_> = applied.layers.iter().map(|(name, version)| layer_version(name, *version)).collect();
+    layers.sort_by_key(place);
+    layers
 }
 
 fn desired(version: u64, state: &AssignmentState, (release_version, release): &(u64, ReleaseState)) -> NodeVersion {
@@ -219,4 +228,31 @@ fn differences(wanted: &BTreeMap<String, ObjectHash>, reported: &BTreeMap<String
         })
     };
     keys.into_iter().filter_map(difference).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_core::state::observed::Stamp;
+
+    use super::*;
+
+    #[test]
+    fn layers_that_were_applied_come_in_the_order_in_which_they_are_assigned() {
+        let named = |name: &str| Name::new(name).unwrap();
+        let stamp = Stamp { version: 1, heads: String::new() };
+        let layers = [("app", 4), ("base", 2)].map(|(name, version)| (named(name), version)).into();
+        let applied = AppliedStamp { assignment: stamp.clone(), release: stamp, layers, at: None };
+        let assignment = AssignmentState {
+            node: named("node"),
+            labels: [].into(),
+            layers: vec![named("base"), named("app")],
+            release: named("release"),
+            by_hand: false,
+            store: None,
+            key: None,
+        };
+        let names = |layers: Vec<LayerVersion>| layers.into_iter().map(|it| it.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(in_order(&applied, Some(&assignment))), ["base", "app"]);
+        assert_eq!(names(in_order(&applied, None)), ["app", "base"]);
+    }
 }

@@ -29,6 +29,7 @@ const NO_CUTS: CutPolicy = CutPolicy {
     actors: u64::MAX,
     log_ratio: u64::MAX,
     log_bytes_min: u64::MAX,
+    log_bytes_max: u64::MAX,
     log_operations: u64::MAX,
 };
 

@@ -17,8 +17,14 @@ use sync_core::store::{Authority, DATABASE_FILE, Store};
 pub(crate) const NOW: Now = Now { instant: Instant(1_000_000), wall: WallTime(Some(1_000)) };
 
 /// A generation ends with every few writes.
-const EAGER: CutPolicy =
-    CutPolicy { changes: 5, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 30, log_operations: u64::MAX };
+const EAGER: CutPolicy = CutPolicy {
+    changes: 5,
+    actors: 64,
+    log_ratio: 1000,
+    log_bytes_min: 1 << 30,
+    log_bytes_max: u64::MAX,
+    log_operations: u64::MAX,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Seeded(pub(crate) Random);

@@ -293,11 +293,16 @@ pub fn authenticate_root(claim: UnverifiedRoot, key: &DocumentKey, authors: &Aut
     claim.verify(&public).ok_or(refused)
 }
 
-/// Checks everything about `received` that can be checked without loading the document.
+/// Checks everything about `received` that can be checked without loading the document. Gives back with it what is known
+/// of the generation when its changes are stored.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Result<AdmittedDelta, Refusal> {
+pub fn admit(
+    received: AuthenticDelta,
+    ground: Ground,
+    authors: &Authors,
+) -> Result<(AdmittedDelta, (History, Operations)), Refusal> {
     let AuthenticDelta { key, batch, frontier, earlier } = received;
     let Ground { genesis_actor, mut awaited, mut history, mut operations, mut extent } = ground;
     let generation = frontier.frontier().generation;
@@ -351,7 +356,7 @@ pub fn admit(received: AuthenticDelta, ground: Ground, authors: &Authors) -> Res
     if admitted.changes.iter().any(|(meta, _)| covered.seq(&meta.actor) < meta.seq) {
         return Err(Refusal::NotBelow);
     }
-    Ok(admitted)
+    Ok((admitted, (history, operations)))
 }
 
 /// Checks one of the frontiers before the last as that one was: author, signature, and that its heads are held or came.

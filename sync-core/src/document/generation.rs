@@ -19,8 +19,9 @@ use super::history::Clock;
 use crate::id::{ChangeHash, DocumentId, NodeId};
 use crate::identity::{PublicKey, Signature, SigningKey};
 use crate::limits::{
-    GENERATION_ACTORS_MAX, GENERATION_BYTES_MAX, GENERATION_CHANGES_MAX, GENERATION_CLOCKS_MAX,
-    GENERATION_LOG_BYTES_MIN, GENERATION_LOG_OPERATIONS_MAX, GENERATION_LOG_RATIO_MAX, GENERATION_OPERATIONS_MAX,
+    CHANGE_ROWS_BYTES, GENERATION_ACTORS_MAX, GENERATION_BYTES_MAX, GENERATION_CHANGES_MAX, GENERATION_CLOCKS_MAX,
+    GENERATION_LOG_BYTES_MAX, GENERATION_LOG_BYTES_MIN, GENERATION_LOG_OPERATIONS_MAX, GENERATION_LOG_RATIO_MAX,
+    GENERATION_OPERATIONS_MAX,
 };
 
 const CONTEXT: &[u8] = b"archipel generation 1\0";
@@ -154,10 +155,10 @@ pub struct Extent {
     pub changes: u64,
     /// Actors that wrote them.
     pub actors: u64,
-    /// Bytes of the changes.
+    /// Bytes of the changes, the genesis too.
     pub bytes: u64,
-    /// Bytes of the genesis among them.
-    pub genesis_bytes: u64,
+    /// Bytes of the state at the newest frontier, as JSON: about what the next genesis takes.
+    pub state_bytes: u64,
     /// Operations of the changes.
     pub operations: u64,
     /// Operations of the genesis among them.
@@ -184,10 +185,13 @@ pub struct CutPolicy {
     pub changes: u64,
     /// Actors from which on it is cut.
     pub actors: u64,
-    /// It is cut when its changes take more than this many times the bytes of its genesis...
+    /// It is cut when what a cut drops (its changes with [`CHANGE_ROWS_BYTES`] each, less its state) is more than this many
+    /// times its state...
     pub log_ratio: u64,
     /// ...and more bytes than this.
     pub log_bytes_min: u64,
+    /// Bytes of its changes from which on it is cut, whatever its state takes.
+    pub log_bytes_max: u64,
     /// Operations without those of the genesis from which on it is cut.
     pub log_operations: u64,
 }
@@ -199,6 +203,7 @@ impl Default for CutPolicy {
             actors: GENERATION_ACTORS_MAX,
             log_ratio: GENERATION_LOG_RATIO_MAX,
             log_bytes_min: GENERATION_LOG_BYTES_MIN,
+            log_bytes_max: GENERATION_LOG_BYTES_MAX,
             log_operations: GENERATION_LOG_OPERATIONS_MAX,
         }
     }
@@ -208,11 +213,13 @@ impl CutPolicy {
     /// Whether a generation of this extent is to be cut before the next write.
     #[must_use]
     pub fn is_due(&self, extent: &Extent) -> bool {
-        let log = extent.bytes.saturating_sub(extent.genesis_bytes);
+        let held = extent.bytes.saturating_add(extent.changes.saturating_mul(CHANGE_ROWS_BYTES));
+        let dropped = held.saturating_sub(extent.state_bytes);
         extent.changes >= self.changes
             || extent.actors >= self.actors
             || extent.operations.saturating_sub(extent.genesis_operations) >= self.log_operations
-            || (log > self.log_bytes_min && log > self.log_ratio.saturating_mul(extent.genesis_bytes))
+            || extent.bytes >= self.log_bytes_max
+            || (dropped > self.log_bytes_min && dropped > self.log_ratio.saturating_mul(extent.state_bytes))
     }
 }
 
@@ -272,34 +279,59 @@ mod tests {
 
     #[test]
     fn a_generation_is_due_by_changes_actors_bytes_or_operations() {
-        let policy = CutPolicy { changes: 10, actors: 3, log_ratio: 4, log_bytes_min: 100, log_operations: 20 };
-        let small =
-            Extent { changes: 9, actors: 2, bytes: 220, genesis_bytes: 44, operations: 49, genesis_operations: 30 };
+        let policy = CutPolicy {
+            changes: 10,
+            actors: 3,
+            log_ratio: 4,
+            log_bytes_min: 5_000,
+            log_bytes_max: 100_000,
+            log_operations: 20,
+        };
+        let rows = 9 * CHANGE_ROWS_BYTES;
+        let small = Extent {
+            changes: 9,
+            actors: 2,
+            bytes: 10_000 - rows,
+            state_bytes: 2_000,
+            operations: 49,
+            genesis_operations: 30,
+        };
         assert!(!policy.is_due(&small));
         assert!(policy.is_due(&Extent { changes: 10, ..small }));
         assert!(policy.is_due(&Extent { actors: 3, ..small }));
-        assert!(policy.is_due(&Extent { bytes: 221, ..small }));
+        assert!(policy.is_due(&Extent { bytes: small.bytes + 1, ..small }));
         assert!(policy.is_due(&Extent { operations: 50, ..small }));
-        assert!(!policy.is_due(&Extent { bytes: 110, genesis_bytes: 10, ..small }), "below the least worth a cut");
+        assert!(
+            !policy.is_due(&Extent { bytes: 5_000 - rows, state_bytes: 0, ..small }),
+            "below the least worth a cut"
+        );
+        assert!(!policy.is_due(&Extent { bytes: 90_000, state_bytes: 90_000, ..small }), "it drops nothing");
+        assert!(
+            policy.is_due(&Extent { bytes: 100_000, state_bytes: 900_000, ..small }),
+            "too long, whatever its state"
+        );
     }
 
     proptest! {
-        /// A write goes on top of what is not due, or of a genesis that was just made. Each is at most one change.
+        /// A write goes on top of what is not due, or of a genesis that was just made. Each is at most one change, and the state
+        /// may be any times longer as JSON.
         #[test]
         fn what_an_honest_author_writes_never_fills_a_generation(
-            writes in prop::collection::vec((any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>()), 1..400)
+            writes in prop::collection::vec(any::<(u32, u32, u32, bool, bool)>(), 1..400),
+            operations_are_few in any::<bool>(),
         ) {
             let policy = CutPolicy::default();
             let change = |bytes: u32, operations: u32, is_large: bool| {
                 let least = if is_large { 100 } else { 10_000 };
-                let (bytes, operations) = (u64::from(bytes) / least, u64::from(operations) / least);
+                let least_operations = if operations_are_few { 10_000_000 } else { least };
+                let (bytes, operations) = (u64::from(bytes) / least, u64::from(operations) / least_operations);
                 (bytes.min(CHANGE_BYTES_MAX as u64), operations.min(CHANGE_OPERATIONS_MAX))
             };
             let genesis = |(bytes, operations)| Extent {
-                changes: 1, actors: 1, bytes, genesis_bytes: bytes, operations, genesis_operations: operations,
+                changes: 1, actors: 1, bytes, state_bytes: bytes, operations, genesis_operations: operations,
             };
             let mut extent = genesis((100, 1));
-            for (bytes, operations, is_large, restarted) in writes {
+            for (bytes, operations, state_bytes, is_large, restarted) in writes {
                 let written = change(bytes, operations, is_large);
                 if policy.is_due(&extent) {
                     extent = genesis(change(operations, bytes, is_large));
@@ -307,6 +339,7 @@ mod tests {
                 prop_assert!(!extent.is_full(), "{extent:?}");
                 extent.changes += 1;
                 extent.actors += u64::from(restarted || extent.actors == 1);
+                extent.state_bytes = u64::from(state_bytes);
                 (extent.bytes, extent.operations) = (extent.bytes + written.0, extent.operations + written.1);
                 prop_assert!(extent.bytes <= GENERATION_BYTES_MAX && extent.operations <= GENERATION_OPERATIONS_MAX);
                 prop_assert!(extent.changes * extent.actors <= GENERATION_CLOCKS_MAX);

@@ -42,15 +42,26 @@ pub enum MaterialiseError {
 /// # Errors
 /// [`MaterialiseError::Damaged`], [`MaterialiseError::Refused`] and [`MaterialiseError::Panicked`].
 pub fn load(chunks: &[Vec<u8>], actor: Option<ActorBytes>) -> Result<Automerge, MaterialiseError> {
-    for chunk in chunks {
+    let mut document = Automerge::new();
+    if let Some(actor) = actor {
+        document.set_actor(ActorId::from(&actor.0[..]));
+    }
+    extend(document, chunks.iter())
+}
+
+/// Adds changes to a document, in a causal order; it is gone when that fails.
+///
+/// # Errors
+/// As [`load`].
+pub fn extend<'a>(
+    mut document: Automerge,
+    chunks: impl Iterator<Item = &'a Vec<u8>> + Clone,
+) -> Result<Automerge, MaterialiseError> {
+    for chunk in chunks.clone() {
         check_intact(chunk).map_err(|error| MaterialiseError::Damaged { reason: error.to_string() })?;
     }
-    guarded(|| {
-        let mut document = Automerge::new();
-        if let Some(actor) = actor {
-            document.set_actor(ActorId::from(&actor.0[..]));
-        }
-        let changes = chunks.iter().map(|chunk| Change::from_bytes(chunk.clone())).collect::<Result<Vec<_>, _>>();
+    guarded(move || {
+        let changes = chunks.map(|chunk| Change::from_bytes(chunk.clone())).collect::<Result<Vec<_>, _>>();
         let changes = changes.map_err(|error| MaterialiseError::Refused { reason: error.to_string() })?;
         document.apply_changes(changes).map_err(|error| MaterialiseError::Refused { reason: error.to_string() })?;
         Ok(document)
@@ -63,7 +74,11 @@ pub fn load(chunks: &[Vec<u8>], actor: Option<ActorBytes>) -> Result<Automerge, 
 /// [`MaterialiseError::NotJson`] and [`MaterialiseError::Panicked`].
 pub fn state_at(document: &Automerge, heads: &Heads) -> Result<Map<String, Value>, MaterialiseError> {
     guarded(|| {
-        json::read_json(document, Some(&heads.to_automerge()))
+        let heads = heads.to_automerge();
+        let mut newest = document.get_heads();
+        newest.sort_unstable();
+        // What a document shows now it need not look for in its past.
+        json::read_json(document, Some(&heads[..]).filter(|heads| *heads != newest))
             .map_err(|error| MaterialiseError::NotJson { reason: error.to_string() })
     })
 }

@@ -63,13 +63,20 @@ pub enum Misfit {
     WrongPredecessor,
 }
 
-/// The operations of one document. About a hundred bytes an operation, for as long as one delta is admitted.
+/// The operations of one document. About a hundred bytes an operation, for as long as one delta is admitted, and of a small
+/// document for as long as it is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Operations {
     known: BTreeMap<Id, Known>,
 }
 
 impl Operations {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.known.len()
+    }
+
     /// Reads a stored change, which was checked when it was admitted. One that does not scan (the genesis always does) is
     /// passed over: whatever names it is then refused.
     pub fn add_stored(&mut self, chunk: &[u8]) {

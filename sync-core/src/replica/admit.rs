@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::generation::{self, Follow, Grounded};
 use super::known::Holds;
+use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
 use super::{certificates, is_own, late, members, roster};
 use crate::document::admission::{self, AdmittedDelta, Authors, ReceivedDelta, Refusal};
@@ -76,7 +77,7 @@ pub(super) fn take_delta(
     author: &Author<'_>,
     peer: &PeerRow,
     frame: DeltaFrame,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, StoreError> {
     let at = author.wall;
     let id = frame.key.id();
@@ -118,7 +119,7 @@ pub(super) fn take_delta(
     };
     let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
-        let taken = tx.attempt(|| take(tx, author, peer, received, roots, documents_loaded))?;
+        let taken = tx.attempt(|| take(tx, author, peer, received, roots, loads))?;
         Ok(Taken { shown, ..taken })
     });
     match taken {
@@ -166,7 +167,7 @@ fn take(
     peer: &PeerRow,
     received: ReceivedDelta,
     roots: Vec<UnverifiedRoot>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let key = received.key.clone();
     let mut signers = received.earlier.authors().map_err(Refusal::from)?;
@@ -191,7 +192,10 @@ fn take(
         None => create(tx, &key)?,
     };
     let roots = authentic_roots(tx, author.identity, &key, generation, roots)?;
-    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots)? else {
+    let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
+    let at = latest.as_ref().map(|latest| &latest.frontier.frontier().heads);
+    let mut kept = at.and_then(|at| loads.take(key.id(), generation, at));
+    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots, kept.as_mut())? else {
         tracing::debug!(document = %key, generation, "of a generation that is over");
         // What follows must not build on it.
         let message = format!("generation {generation} is over here");
@@ -199,9 +203,13 @@ fn take(
         return Ok(Taken { refused, feeds_grow: owe_to_author(tx, peer, &document)?, ..Taken::default() });
     };
     let Grounded { ground, follow } = grounded;
-    let admitted = admission::admit(received, ground, &authors.known)?;
+    let (admitted, ground) = admission::admit(received, ground, &authors.known)?;
     let Sorted { new, held } = sort(tx, peer, &document, &admitted, &authors)?;
     if new.is_empty() {
+        // Nothing is written, so what was kept still is what the store holds.
+        if let Some(kept) = kept.filter(|_| follow.is_none()) {
+            loads.keep(key.id(), generation, kept);
+        }
         return Ok(Taken { holds: Some(holds(&document, held, admitted.clock())), ..Taken::default() });
     }
     let is_present = follow.as_ref().is_some_and(|follow| follow.is_present);
@@ -232,10 +240,18 @@ fn take(
     }
     // Looked at once all have come: the last of them may be above two that are beside each other.
     let is_beside = newest.is_some_and(|newest| new.iter().any(|(_, clock)| !newest.includes(clock)));
+    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
+    // What is too large to be kept takes no memory beside the document.
+    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
     let mut revokes = false;
     if latest.is_some() || !admitted.changes().is_empty() {
-        *documents_loaded += 1;
-        let loaded = materialise::load(&tx.chunks(document.row, generation)?, None)?;
+        let loaded = match kept.filter(|_| follow.is_none()) {
+            Some(kept) => materialise::extend(kept.document, admitted.changes().iter().map(|(_, chunk)| chunk))?,
+            None => {
+                loads.count += 1;
+                materialise::load(&tx.chunks(document.row, generation)?, None)?
+            }
+        };
         for (signed, _) in &new {
             // A release may name any of them.
             let state = materialise::state_at(&loaded, &signed.frontier().heads)?;
@@ -246,6 +262,9 @@ fn take(
                 mark_dirty(tx, author.identity, &document.key)?;
                 revokes = members::follow(tx, author.identity, &document.key, &state)?;
             }
+        }
+        if ground.is_some() {
+            loads.keep(key.id(), generation, Loaded { document: loaded, ground });
         }
     }
     let is_own_word = new.iter().any(|(signed, _)| signed.author() == author.identity.id());
@@ -261,8 +280,8 @@ fn take(
     let document = StoredDocument { generation: generation.max(document.generation), latest, ..document };
     if is_present {
         let rebased = match (late, follow.as_ref().and_then(Follow::root)) {
-            (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, documents_loaded)?,
-            _ if is_beside => settle(tx, author, peer, &document, documents_loaded)?,
+            (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, loads)?,
+            _ if is_beside => settle(tx, author, peer, &document, loads)?,
             _ => Taken::default(),
         };
         generation::drop_old(tx, author.identity, &document)?;
@@ -272,7 +291,7 @@ fn take(
     if !is_beside {
         return Ok(came);
     }
-    let settled = settle(tx, author, peer, &document, documents_loaded)?;
+    let settled = settle(tx, author, peer, &document, loads)?;
     Ok(Taken {
         changed: settled.changed.or(came.changed),
         feeds_grow: settled.feeds_grow || came.feeds_grow,
@@ -332,11 +351,11 @@ fn settle(
     author: &Author<'_>,
     peer: &PeerRow,
     document: &StoredDocument,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let key = &document.key;
     if is_own(author.identity, key) {
-        let merged = merge(tx, author, document, documents_loaded)?;
+        let merged = merge(tx, author, document, loads)?;
         // Merging a roster carries its revocations out as well; whose links they end is looked up.
         let revokes = merged && key.kind == DocumentKind::Roster;
         return Ok(Taken { changed: merged.then(|| key.clone()), feeds_grow: merged, revokes, ..Taken::default() });
@@ -376,20 +395,16 @@ fn authentic_roots(
 /// Signs one frontier over two that are beside each other (decision D7). Every hub that holds the same two signs the same
 /// heads, so it is held already wherever another's word comes, and hubs do not answer each other for ever. A node, whose
 /// documents nobody else writes, has met its own past: what it says now stands.
-fn merge(
-    tx: &Tx<'_>,
-    author: &Author<'_>,
-    document: &StoredDocument,
-    documents_loaded: &mut u64,
-) -> Result<bool, TakeError> {
+fn merge(tx: &Tx<'_>, author: &Author<'_>, document: &StoredDocument, loads: &mut Loads) -> Result<bool, TakeError> {
     let state = match author.identity.role() {
         Role::Hub => None,
         Role::Node => tx.view(document.row)?,
     };
-    match tx.attempt(|| write::write(tx, author, document, state.as_ref(), documents_loaded)) {
+    match tx.attempt(|| write::write(tx, author, document, state.as_ref(), loads)) {
         Ok(_) => Ok(true),
         Err(WriteError::Store(error)) => Err(error.into()),
         Err(error) => {
+            loads.undo(document.key.id());
             tracing::error!(document = %document.key, %error, "concurrent frontiers cannot be merged; both are kept");
             Ok(false)
         }

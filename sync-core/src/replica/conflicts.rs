@@ -106,8 +106,9 @@ impl Edit<'_> {
         let author = self.author;
         let written = self.tx.attempt(|| {
             let change = |tx: &mut automerge::transaction::Transaction<'_>| json::settle(tx, path, value);
-            write::write_with(&self.tx, &author, &document, change, &mut self.documents_loaded)
-        })?;
+            write::write_with(&self.tx, &author, &document, change, &mut self.loads)
+        });
+        let written = written.inspect_err(|_| self.loads.undo(key.id()))?;
         if document.latest != Some(written.seq) {
             self.changed.push(key.clone());
         }

@@ -181,7 +181,7 @@ impl Replica {
         let state = match tx.view(document.row)? {
             Some(view) if document.latest == Some(row.seq) => view,
             _ => {
-                self.documents_loaded += 1;
+                self.loads.count += 1;
                 let frontier = row.frontier.frontier();
                 let loaded = materialise::load(&tx.chunks(document.row, frontier.generation)?, None);
                 let state = loaded.and_then(|loaded| materialise::state_at(&loaded, &frontier.heads));

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::admit::create;
 use super::exchange::extend_live;
+use super::loads::Loads;
 use super::write::{self, Author, WriteError};
 use super::{Event, Now, Output, Replica, is_own};
 use crate::document::{DocumentKey, DocumentKind, SignedFrontier};
@@ -29,24 +30,24 @@ pub struct Edit<'a> {
     pub(super) tx: Tx<'a>,
     pub(super) author: Author<'a>,
     pub(super) changed: Vec<DocumentKey>,
-    pub(super) documents_loaded: u64,
+    pub(super) loads: Loads,
 }
 
 /// What a committed edit leaves to be told.
 struct Committed {
     changed: Vec<DocumentKey>,
-    documents_loaded: u64,
+    loads: Loads,
 }
 
 impl<'a> Edit<'a> {
-    fn new(tx: Tx<'a>, author: Author<'a>) -> Self {
-        Self { tx, author, changed: Vec::new(), documents_loaded: 0 }
+    fn new(tx: Tx<'a>, author: Author<'a>, loads: Loads) -> Self {
+        Self { tx, author, changed: Vec::new(), loads }
     }
 
     fn commit(self) -> Result<Committed, StoreError> {
-        let Self { tx, changed, documents_loaded, .. } = self;
+        let Self { tx, changed, loads, .. } = self;
         tx.commit()?;
-        Ok(Committed { changed, documents_loaded })
+        Ok(Committed { changed, loads })
     }
 
     /// The transaction, for rows beside documents (peers, tokens, local values).
@@ -77,8 +78,9 @@ impl<'a> Edit<'a> {
                 Some(document) => document,
                 None => create(&self.tx, key)?,
             };
-            write::write(&self.tx, &author, &document, Some(state), &mut self.documents_loaded)
-        })?;
+            write::write(&self.tx, &author, &document, Some(state), &mut self.loads)
+        });
+        let written = written.inspect_err(|_| self.loads.undo(key.id()))?;
         if before != Some(written.seq) {
             self.changed.push(key.clone());
         }
@@ -165,7 +167,7 @@ impl Replica {
         let live = self.live_links();
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
-        let mut edit = Edit::new(self.store.begin()?, author);
+        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend());
         let value = work(&mut edit)?;
         edit.cut_reports(live.keys())?;
         let grown = extend_live(&edit.tx, &self.identity, &live)?;
@@ -184,11 +186,14 @@ impl Replica {
         Ok(value)
     }
 
-    /// Reads without writing.
+    /// Reads without writing, but for contacts that were noted and not written down yet.
     ///
     /// # Errors
     /// Those of `work`, and [`StoreError`].
     pub fn inspect<T, E: From<StoreError>>(&mut self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        if let Err(error) = self.write_down_contacts() {
+            tracing::warn!(%error, "the last contacts could not be written down");
+        }
         let tx = self.store.begin_read()?;
         work(&tx)
     }
@@ -221,7 +226,7 @@ impl Replica {
         }
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
-        let mut edit = Edit::new(self.store.begin()?, author);
+        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend());
         edit.cut_reports(std::iter::once(&peer))?;
         let committed = edit.commit()?;
         self.tell(committed);
@@ -229,7 +234,7 @@ impl Replica {
     }
 
     fn tell(&mut self, committed: Committed) {
-        self.documents_loaded += committed.documents_loaded;
+        self.loads.take_back(committed.loads);
         self.outputs.extend(committed.changed.into_iter().map(|key| Output::Event(Event::Changed(key))));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::admit::Taken;
 use super::meet::Greeting;
 use super::write::Author;
-use super::{Event, Now, Output, Replica, framed_length, scope};
-use crate::document::DocumentKind;
+use super::{Event, Link, Now, Output, Replica, framed_length, scope};
+use crate::document::{AuthorGroup, DocumentKey, DocumentKind};
 use crate::env::CrashPoint;
 use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
@@ -186,17 +186,15 @@ impl Replica {
         entry: Option<PushEntry>,
         reach: Reach,
     ) -> Result<Option<(Taken, Grown)>, StoreError> {
-        let live = self.live_links();
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
         let document = entry.as_ref().and_then(whole_of);
         let has_several = matches!(&entry, Some(PushEntry::Delta(frame)) if !frame.earlier.is_empty());
+        let mut loads = self.loads.lend();
         let taken = match entry {
-            Some(PushEntry::Delta(frame)) => {
-                super::admit::take_delta(&tx, &author, &row, frame, &mut self.documents_loaded)?
-            }
+            Some(PushEntry::Delta(frame)) => super::admit::take_delta(&tx, &author, &row, frame, &mut loads)?,
             Some(PushEntry::Leave(key)) => super::admit::take_leave(&tx, &row, &key)?,
             None => Taken::default(),
         };
@@ -224,8 +222,14 @@ impl Replica {
         if taken.is_own_word && row.believed {
             tx.set_believed(&mut row, false)?;
         }
-        let grown = if taken.feeds_grow { extend_live(&tx, &self.identity, &live)? } else { Grown::new() };
+        let grown = if taken.feeds_grow {
+            let live = live_for(&self.links, taken.changed.as_ref(), peer);
+            extend_live(&tx, &self.identity, &live)?
+        } else {
+            Grown::new()
+        };
         tx.commit()?;
+        self.loads.take_back(loads);
         (self.witness)(CrashPoint::ReceiveAfterCommit);
         Ok(Some((taken, grown)))
     }
@@ -307,6 +311,18 @@ pub(super) type Live = BTreeMap<NodeId, LinkId>;
 
 /// Links whose feeds have grown, each to here.
 pub(super) type Grown = Vec<(LinkId, Position)>;
+
+/// The live links whose feeds a push from this peer may have made longer. What nodes say goes to hubs, and back to whoever
+/// may have lost it: a report must not cost a look at every node.
+fn live_for(links: &BTreeMap<LinkId, Link>, changed: Option<&DocumentKey>, from: NodeId) -> Live {
+    let owner = changed.filter(|key| matches!(key.author_group(), AuthorGroup::Node(_))).map(|key| key.owner);
+    let may_grow = |link: &&Link| match owner {
+        None => true,
+        Some(owner) => link.peer_role == Role::Hub || link.peer == from || owner == Some(link.peer),
+    };
+    let live = links.iter().filter(|(_, link)| link.session.is_live() && may_grow(link));
+    live.map(|(id, link)| (link.peer, *id)).collect()
+}
 
 /// Brings the feeds of live links up to date, in the transaction that made the log grow.
 pub(super) fn extend_live(tx: &Tx<'_>, identity: &Identity, live: &Live) -> Result<Grown, StoreError> {

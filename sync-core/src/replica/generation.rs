@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::admit::TakeError;
 use super::desired::{WHOLE, Whole};
+use super::loads::{Loaded, Loads};
 use super::roster;
 use super::write::{self, Author, WriteError};
 use crate::document::admission::{Ground, Refusal};
@@ -28,13 +29,13 @@ pub(super) fn cut_if_due(
     author: &Author<'_>,
     document: &StoredDocument,
     wanted: &Map<String, Value>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Option<StoredDocument>, WriteError> {
     let extent = tx.extent(document.row, document.generation)?;
     if !author.policy.is_due(&extent) {
         return Ok(None);
     }
-    let cut = cut(tx, author, document, wanted, documents_loaded)?;
+    let cut = cut(tx, author, document, wanted, loads)?;
     // What others would refuse is not written: somebody has to make a cut possible first.
     if cut.is_none() && extent.is_full() && tx.view(document.row)?.as_ref() != Some(wanted) {
         return Err(WriteError::Full(document.key.clone()));
@@ -47,14 +48,14 @@ fn cut(
     author: &Author<'_>,
     document: &StoredDocument,
     wanted: &Map<String, Value>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Option<StoredDocument>, WriteError> {
     let Some(epoch) = right_to_cut(tx, author.identity, document)? else { return Ok(None) };
     let Some(generation) = document.generation.checked_add(1) else { return Ok(None) };
     let (Some(state), Some(latest)) = (tx.view(document.row)?, document.latest) else { return Ok(None) };
     let latest = tx.log_row(latest)?;
     let cut = &latest.frontier.frontier().heads;
-    *documents_loaded += 1;
+    loads.count += 1;
     let loaded = write::load(tx, author, document)?;
     let mut heads = loaded.get_heads();
     heads.sort_unstable();
@@ -127,13 +128,15 @@ impl Follow {
 }
 
 /// Finds or begins the generation of a delta. `roots` are authentic, ascending, of this document. `None` when the generation
-/// is over and nobody here needs it, or began with a record that does not count.
+/// is over and nobody here needs it, or began with a record that does not count. `kept` is the document in this generation;
+/// where the generation is held already its ground is taken out.
 pub(super) fn ground(
     tx: &Tx<'_>,
     identity: &Identity,
     document: &StoredDocument,
     generation: u32,
     roots: Vec<SignedRoot>,
+    kept: Option<&mut Loaded>,
 ) -> Result<Option<Grounded>, TakeError> {
     let own = tx.root(document.row, generation)?;
     let holds = tx.holds_generation(document.row, generation)?;
@@ -149,15 +152,19 @@ pub(super) fn ground(
         _ => false,
     };
     if holds && !is_other {
-        let mut operations = Operations::default();
-        for chunk in tx.chunks(document.row, generation)? {
-            operations.add_stored(&chunk);
-        }
+        let (history, operations) = match kept.and_then(|kept| kept.ground.take()) {
+            Some(ground) => ground,
+            None => {
+                let mut operations = Operations::default();
+                tx.chunks(document.row, generation)?.iter().for_each(|chunk| operations.add_stored(chunk));
+                (tx.history(document.row, generation)?, operations)
+            }
+        };
         let cut = own.as_ref().map(|signed| &signed.root().cut);
         let ground = Ground {
             genesis_actor: genesis_actor(&document.key, generation, cut),
             awaited: None,
-            history: tx.history(document.row, generation)?,
+            history,
             operations,
             extent: tx.extent(document.row, generation)?,
         };

@@ -113,7 +113,7 @@ impl Replica {
         let tx = self.store.begin_read()?;
         let Some(document) = tx.document(DocumentKey::assignment(node).id())? else { return Ok(()) };
         let Some(shown) = tx.view(document.row)?.and_then(|view| view.get(STORE_FIELD).cloned()) else { return Ok(()) };
-        self.documents_loaded += 1;
+        self.loads.count += 1;
         let loaded = materialise::load(&tx.chunks(document.row, document.generation)?, None);
         drop(tx);
         let conflicts = loaded.ok().and_then(|loaded| json::conflicts(&loaded, None).ok()).unwrap_or_default();

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::admit::{TakeError, Taken};
 use super::generation::Follow;
+use super::loads::Loads;
 use super::write::{self, Author, WriteError};
 use crate::document::admission::Refusal;
 use crate::document::generation::Root;
@@ -120,7 +121,7 @@ pub(super) fn bring_in(
     document: &StoredDocument,
     genesis: ChangeHash,
     late: &Late,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let (state, rebased) = match late {
         Late::Own(state) => (Some(state), None),
@@ -131,7 +132,7 @@ pub(super) fn bring_in(
             (None, Some(rebased))
         }
     };
-    match tx.attempt(|| write::write(tx, author, document, state, documents_loaded)) {
+    match tx.attempt(|| write::write(tx, author, document, state, loads)) {
         Ok(_) => Ok(Taken { changed: Some(document.key.clone()), rebased, ..Taken::default() }),
         Err(WriteError::Store(error)) => Err(error.into()),
         Err(error) => Err(Refusal::Poison { reason: error.to_string() }.into()),

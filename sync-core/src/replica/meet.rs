@@ -111,29 +111,35 @@ impl Replica {
         let is_news_of_node = copy != Copy::Known && !is_own_node && row.role == Role::Node;
         let is_first_of_hubs = copy == Copy::First && are_both_hubs && row.head.number > 0 && it.head.number > 0;
 
-        let tx = self.store.begin()?;
-        tx.set_their_store(&mut row, it.store, it.incarnation)?;
-        match at {
-            // Above: an acknowledgement was lost with its link. Below: what was acknowledged is no longer there.
-            Some(at) if at != row.acked || !row.aware => tx.feed_acknowledged(&mut row, at)?,
-            Some(_) => {}
-            None => tx.restart_feed(&mut row, origin)?,
+        let is_unsure = forgot || gives_back || is_first_of_hubs;
+        let is_where_it_was = copy == Copy::Known && at == Some(row.acked) && row.aware;
+        let has_untold = self.store.begin_read()?.has_untold(&row)?;
+        let mut untold = Vec::new();
+        if !is_where_it_was || is_unsure || row.unsure > row.head.number || has_untold {
+            let tx = self.store.begin()?;
+            tx.set_their_store(&mut row, it.store, it.incarnation)?;
+            match at {
+                // Above: an acknowledgement was lost with its link. Below: what was acknowledged is no longer there.
+                Some(at) if at != row.acked || !row.aware => tx.feed_acknowledged(&mut row, at)?,
+                Some(_) => {}
+                None => tx.restart_feed(&mut row, origin)?,
+            }
+            let owes_own = is_news_of_node && tx.owe_own(&mut row)?;
+            if owes_own || at.is_none() {
+                let scope = scope::scope(&tx, &self.identity, &row)?;
+                tx.extend_feed(&mut row, &scope)?;
+            }
+            if gives_back {
+                tx.give_back(&mut row)?;
+            }
+            // An older copy may hold more than entries that are left of what it acknowledged say.
+            if is_unsure || row.unsure > row.head.number {
+                let head = row.head.number;
+                tx.set_unsure(&mut row, head)?;
+            }
+            untold = tx.tell_untold(&row)?;
+            tx.commit()?;
         }
-        let owes_own = is_news_of_node && tx.owe_own(&mut row)?;
-        if owes_own || at.is_none() {
-            let scope = scope::scope(&tx, &self.identity, &row)?;
-            tx.extend_feed(&mut row, &scope)?;
-        }
-        if gives_back {
-            tx.give_back(&mut row)?;
-        }
-        // An older copy may hold more than entries that are left of what it acknowledged say.
-        if forgot || gives_back || is_first_of_hubs || row.unsure > row.head.number {
-            let head = row.head.number;
-            tx.set_unsure(&mut row, head)?;
-        }
-        let untold = tx.tell_untold(&row)?;
-        tx.commit()?;
         let untold = untold.iter().filter_map(|refusal| Message::decode(refusal, self.identity.id()).ok()).collect();
 
         self.outputs.push_back(Output::Event(Event::LinkLive(peer)));

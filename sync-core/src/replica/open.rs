@@ -93,8 +93,9 @@ impl Replica {
             flow: super::flow::Flow::default(),
             packed: super::transfer::PackedTransfers::default(),
             catch_ups,
+            contacts: super::contacts::Contacts::default(),
             witness,
-            documents_loaded: 0,
+            loads: super::loads::Loads::default(),
             policy: crate::document::generation::CutPolicy::default(),
         })
     }

@@ -4,6 +4,7 @@ use automerge::transaction::Transaction;
 use serde_json::{Map, Value};
 
 use super::admit::mark_dirty;
+use super::loads::{Loaded, Loads};
 use super::{generation, members};
 use crate::document::generation::CutPolicy;
 use crate::document::json::{self, JsonError};
@@ -88,17 +89,17 @@ pub(super) fn write(
     author: &Author<'_>,
     document: &StoredDocument,
     state: Option<&Map<String, Value>>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Written, WriteError> {
     let change = |tx: &mut Transaction<'_>| match state {
         Some(state) => json::write_json(tx, state).map(drop),
         None => Ok(()),
     };
     let next = match state {
-        Some(state) => generation::cut_if_due(tx, author, document, state, documents_loaded)?,
+        Some(state) => generation::cut_if_due(tx, author, document, state, loads)?,
         None => None,
     };
-    let written = write_with(tx, author, next.as_ref().unwrap_or(document), change, documents_loaded)?;
+    let written = write_with(tx, author, next.as_ref().unwrap_or(document), change, loads)?;
     if let Some(next) = &next {
         generation::drop_old(tx, author.identity, next)?;
     }
@@ -114,25 +115,36 @@ pub(super) fn write_with(
     author: &Author<'_>,
     document: &StoredDocument,
     change: impl FnOnce(&mut Transaction<'_>) -> Result<(), JsonError>,
-    documents_loaded: &mut u64,
+    loads: &mut Loads,
 ) -> Result<Written, WriteError> {
     let key = &document.key;
     let damaged = |error| WriteError::Damaged { key: key.clone(), error };
     let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
-    *documents_loaded += 1;
-    let mut loaded = load(tx, author, document)?;
-    let change = make(&mut loaded, key, change)?;
-    let hashes = loaded.get_heads().iter().map(|hash| ChangeHash(hash.0)).collect();
+    let heads = latest.as_ref().map(|latest| &latest.frontier.frontier().heads);
+    let mut loaded = match heads.and_then(|heads| loads.take(key.id(), document.generation, heads)) {
+        Some(mut kept) => {
+            kept.document.set_actor(automerge::ActorId::from(&actor(tx, author, document)?.0[..]));
+            kept
+        }
+        None => {
+            loads.count += 1;
+            Loaded { document: load(tx, author, document)?, ground: None }
+        }
+    };
+    let change = make(&mut loaded.document, key, change)?;
+    let hashes = loaded.document.get_heads().iter().map(|hash| ChangeHash(hash.0)).collect();
     let heads = Heads::new(hashes).ok_or_else(|| WriteError::Heads(key.clone()))?;
     if let Some(latest) = &latest
         && latest.frontier.frontier().heads == heads
         && latest.held
     {
+        loads.keep(key.id(), document.generation, loaded);
         return Ok(Written { seq: latest.seq, frontier: latest.frontier.clone() });
     }
-    let state = materialise::state_at(&loaded, &heads).map_err(damaged)?;
+    let state = materialise::state_at(&loaded.document, &heads).map_err(damaged)?;
     if let Some((meta, chunk)) = &change {
         tx.add_change(document.row, document.generation, meta, chunk)?;
+        loaded.made(meta, chunk);
     }
     let clock = clock_at(tx, document, latest.as_ref(), change.as_ref().map(|(meta, _)| meta), &heads)?;
     // SQLite's integers end there; a hub that signs such a version must not end the writing.
@@ -145,6 +157,7 @@ pub(super) fn write_with(
     tx.settle(document.row, None)?;
     mark_dirty(tx, author.identity, key)?;
     members::follow(tx, author.identity, key, &state)?;
+    loads.keep(key.id(), document.generation, loaded);
     Ok(Written { seq, frontier })
 }
 
@@ -155,9 +168,12 @@ pub(super) fn load(
     document: &StoredDocument,
 ) -> Result<automerge::Automerge, WriteError> {
     let chunks = tx.chunks(document.row, document.generation)?;
-    let genesis = tx.genesis(document.row, document.generation)?;
-    materialise::load(&chunks, Some(author.actor.in_generation(&genesis)))
+    materialise::load(&chunks, Some(actor(tx, author, document)?))
         .map_err(|error| WriteError::Damaged { key: document.key.clone(), error })
+}
+
+fn actor(tx: &Tx<'_>, author: &Author<'_>, document: &StoredDocument) -> Result<ActorBytes, StoreError> {
+    Ok(author.actor.in_generation(&tx.genesis(document.row, document.generation)?))
 }
 
 fn clock_at(

@@ -3,6 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::Tx;
+use super::compressed::{Compressed, compress, decompress};
 use super::error::StoreError;
 use super::log::LogSeq;
 use crate::document::history::ChangeMeta;
@@ -77,6 +78,8 @@ fn read_change(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChangeMeta> {
     })
 }
 
+const CHUNK: &str = "change.chunk";
+
 const BAD_KIND: StoreError = StoreError::Corrupt { place: "document.kind" };
 
 impl Tx<'_> {
@@ -144,10 +147,11 @@ impl Tx<'_> {
         chunk: &[u8],
     ) -> Result<(), StoreError> {
         let actor = self.actor_number(&meta.actor)?;
+        let Compressed { stored, size } = compress(chunk);
         let deps: Vec<u8> = meta.deps.iter().flat_map(|dep| dep.0).collect();
         let mut statement = self.inner.prepare_cached(
-            "INSERT INTO change (document, generation, actor, seq, hash, start_op, max_op, deps, chunk)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change (document, generation, actor, seq, hash, start_op, max_op, deps, chunk, size)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         statement.execute((
             document.0,
@@ -158,7 +162,8 @@ impl Tx<'_> {
             meta.start_op,
             meta.max_op,
             deps,
-            chunk,
+            stored,
+            size,
         ))?;
         Ok(())
     }
@@ -202,10 +207,14 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn chunks(&self, document: DocumentRow, generation: u32) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT chunk FROM change WHERE document = ? AND generation = ? ORDER BY id";
+        let sql = "SELECT chunk, size FROM change WHERE document = ? AND generation = ? ORDER BY id";
         let mut statement = self.inner.prepare_cached(sql)?;
-        let rows = statement.query_map((document.0, generation), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = statement.query_map((document.0, generation), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (stored, size) = row?;
+            decompress(stored, size, CHUNK)
+        })
+        .collect()
     }
 
     /// How much the changes are that `upto` holds and `from` does not. Each actor writes in one generation only, so a clock
@@ -215,7 +224,7 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn weight_between(&self, document: DocumentRow, from: &Clock, upto: &Clock) -> Result<Weight, StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT count(*), coalesce(sum(max_op - start_op + 1), 0), coalesce(sum(length(chunk)), 0)
+            "SELECT count(*), coalesce(sum(max_op - start_op + 1), 0), coalesce(sum(size), 0)
              FROM change JOIN actor ON actor.id = change.actor
              WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?",
         )?;
@@ -241,7 +250,9 @@ impl Tx<'_> {
         from: &Clock,
         upto: &Clock,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.between("chunk", document, from, upto)
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
+        let found = self.between("chunk, size", read, document, from, upto)?;
+        found.into_iter().map(|(stored, size): (Vec<u8>, _)| decompress(stored, size, CHUNK)).collect()
     }
 
     /// The hashes of the same changes, in the same order.
@@ -254,25 +265,26 @@ impl Tx<'_> {
         from: &Clock,
         upto: &Clock,
     ) -> Result<Vec<ChangeHash>, StoreError> {
-        Ok(self.between("hash", document, from, upto)?.into_iter().map(ChangeHash).collect())
+        self.between("hash", |row| row.get(1).map(ChangeHash), document, from, upto)
     }
 
-    fn between<T: rusqlite::types::FromSql>(
+    fn between<T>(
         &self,
-        column: &str,
+        columns: &str,
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
         document: DocumentRow,
         from: &Clock,
         upto: &Clock,
     ) -> Result<Vec<T>, StoreError> {
         let sql = format!(
-            "SELECT change.id, {column} FROM change JOIN actor ON actor.id = change.actor
+            "SELECT change.id, {columns} FROM change JOIN actor ON actor.id = change.actor
              WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?"
         );
         let mut statement = self.inner.prepare_cached(&sql)?;
         let mut found: Vec<(i64, T)> = Vec::new();
         for (actor, seq) in upto.iter().filter(|(actor, seq)| from.seq(actor) < *seq) {
             let rows = statement
-                .query_map((document.0, actor.0, from.seq(actor), seq), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                .query_map((document.0, actor.0, from.seq(actor), seq), |row| Ok((row.get(0)?, read(row)?)))?;
             for row in rows {
                 found.push(row?);
             }

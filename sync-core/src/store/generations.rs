@@ -122,17 +122,17 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn extent(&self, document: DocumentRow, generation: u32) -> Result<Extent, StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT count(*), count(DISTINCT actor), coalesce(sum(length(chunk)), 0),
-             coalesce(sum(iif(length(deps) = 0, length(chunk), 0)), 0), coalesce(sum(max_op - start_op + 1), 0),
+            "SELECT count(*), count(DISTINCT actor), coalesce(sum(size), 0),
+             coalesce((SELECT size FROM view WHERE document = ?1), 0), coalesce(sum(max_op - start_op + 1), 0),
              coalesce(sum(iif(length(deps) = 0, max_op - start_op + 1, 0)), 0)
-             FROM change WHERE document = ? AND generation = ?",
+             FROM change WHERE document = ?1 AND generation = ?2",
         )?;
         Ok(statement.query_row((document.0, generation), |row| {
             Ok(Extent {
                 changes: row.get(0)?,
                 actors: row.get(1)?,
                 bytes: row.get(2)?,
-                genesis_bytes: row.get(3)?,
+                state_bytes: row.get(3)?,
                 operations: row.get(4)?,
                 genesis_operations: row.get(5)?,
             })

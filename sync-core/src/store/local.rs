@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Tx;
+use super::compressed::{Compressed, compress, decompress};
 use super::error::StoreError;
 
 impl Tx<'_> {
@@ -13,11 +14,11 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError::Corrupt`] when it is no `T`.
     pub fn local<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let mut statement = self.inner.prepare_cached("SELECT value FROM local WHERE key = ?")?;
-        let text: Option<String> = statement.query_row([key], |row| row.get(0)).optional()?;
-        let parse =
-            |text: String| serde_json::from_str(&text).map_err(|_| StoreError::Corrupt { place: "local.value" });
-        text.map(parse).transpose()
+        let mut statement = self.inner.prepare_cached("SELECT value, size FROM local WHERE key = ?")?;
+        let stored = statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((stored, size)) = stored else { return Ok(None) };
+        let text = decompress(stored, size, "local.value")?;
+        serde_json::from_slice(&text).map(Some).map_err(|_| StoreError::Corrupt { place: "local.value" })
     }
 
     /// Keeps `value` under `key`.
@@ -25,8 +26,11 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn set_local<T: Serialize>(&self, key: &str, value: &T) -> Result<(), StoreError> {
-        let text = serde_json::to_string(value).map_err(|_| StoreError::Corrupt { place: "local.value" })?;
-        self.inner.prepare_cached("INSERT OR REPLACE INTO local (key, value) VALUES (?, ?)")?.execute((key, text))?;
+        let text = serde_json::to_vec(value).map_err(|_| StoreError::Corrupt { place: "local.value" })?;
+        let Compressed { stored, size } = compress(&text);
+        self.inner
+            .prepare_cached("INSERT OR REPLACE INTO local (key, value, size) VALUES (?, ?, ?)")?
+            .execute((key, stored, size))?;
         Ok(())
     }
 

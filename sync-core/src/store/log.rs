@@ -53,6 +53,15 @@ fn decode((seq, row, document, generation, version, heads, clock, author, signat
     })
 }
 
+/// The entries after a place, in order of arrival.
+pub(super) fn rows_after(connection: &rusqlite::Connection, after: Option<LogSeq>) -> Result<Vec<LogRow>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM log JOIN document d ON d.id = log.document WHERE log.seq > ? ORDER BY log.seq");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([after.map_or(0, |after| after.0)], |row| Columns::try_from(row))?;
+    rows.map(|row| decode(row?).ok_or(StoreError::Corrupt { place: "log" })).collect()
+}
+
 impl Tx<'_> {
     /// Appends a frontier, all of whose changes are held here. One whose changes had been dropped and came again keeps its
     /// place.

@@ -69,6 +69,17 @@ pub struct PeerTraffic {
     pub refused: u64,
 }
 
+impl PeerTraffic {
+    /// Adds what passed besides.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.round_trips += more.round_trips;
+        self.sessions += more.sessions;
+        self.refused += more.refused;
+    }
+}
+
 const COLUMNS: &str = "id, node, role, name, public_key, revoked, dirty, head, head_chain, acked, cursor, cursor_chain,
     their_store, their_incarnation, forks, last_contact, bytes_in, bytes_out, round_trips, sessions, refused,
     their_nonce, past_incarnation, past_nonce, past_place, past_chain, unsure, aware, believed, clones, staged";

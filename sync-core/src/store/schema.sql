@@ -1,5 +1,6 @@
 -- One replica: its identity, its documents, what it owes to each peer. Format 1, written by sync-core 0.1.
--- Hashes and ids are BLOBs of the length given. Times are seconds since 1970, NULL when the clock was not known.
+-- Hashes and ids are BLOBs of the length given. Times are seconds since 1970, NULL when the clock was not known. What is
+-- compressed is a zstd frame, or itself where no frame is shorter.
 
 -- Who this store is. Exactly one row.
 CREATE TABLE store (
@@ -63,7 +64,8 @@ CREATE TABLE change (
   start_op    INTEGER NOT NULL,
   max_op      INTEGER NOT NULL,
   deps        BLOB    NOT NULL,            -- hashes, 32 bytes each
-  chunk       BLOB    NOT NULL,            -- the Automerge change chunk, uncompressed
+  size        INTEGER NOT NULL,            -- bytes of the chunk; before it, to be read without it
+  chunk       BLOB    NOT NULL,            -- the Automerge change chunk, compressed
   UNIQUE (document, actor, seq)
 ) STRICT;
 
@@ -82,17 +84,19 @@ CREATE TABLE log (
   UNIQUE (document, generation, heads)
 ) STRICT;
 
--- The state at a document's latest frontier, as JSON.
+-- The state at a document's latest frontier.
 CREATE TABLE view (
   document    INTEGER PRIMARY KEY REFERENCES document (id),
   log         INTEGER NOT NULL,            -- place in the log
-  state       TEXT    NOT NULL
+  size        INTEGER NOT NULL,            -- bytes of the state
+  state       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT;
 
 -- Local state of observed documents that was not cut into a change yet, because nobody has asked for it.
 CREATE TABLE pending (
   document    INTEGER PRIMARY KEY REFERENCES document (id),
-  state       TEXT    NOT NULL
+  size        INTEGER NOT NULL,            -- bytes of the state
+  state       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT;
 
 -- Everyone this replica ever talked to or enrolled.
@@ -210,5 +214,6 @@ CREATE TABLE quarantine (
 -- Values of the embedding program. They never leave this store.
 CREATE TABLE local (
   key         TEXT    PRIMARY KEY,
-  value       TEXT    NOT NULL             -- JSON
+  size        INTEGER NOT NULL,            -- bytes of the value
+  value       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT, WITHOUT ROWID;

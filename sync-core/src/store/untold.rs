@@ -39,6 +39,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether there is something that the peer is to be told once more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_untold(&self, peer: &PeerRow) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM untold WHERE peer = ?)";
+        Ok(self.inner.prepare_cached(sql)?.query_row([peer.id], |row| row.get(0))?)
+    }
+
     /// What the peer is to be told once more, oldest first. What it was told often enough is forgotten.
     ///
     /// # Errors

@@ -4,16 +4,19 @@ use rusqlite::OptionalExtension;
 use serde_json::{Map, Value};
 
 use super::Tx;
+use super::compressed::{Compressed, compress, decompress};
 use super::documents::DocumentRow;
 use super::error::StoreError;
 use super::log::LogSeq;
 
-fn parse(text: &str, place: &'static str) -> Result<Map<String, Value>, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Corrupt { place })
+fn parse((stored, size): (Vec<u8>, u64), place: &'static str) -> Result<Map<String, Value>, StoreError> {
+    let text = decompress(stored, size, place)?;
+    serde_json::from_slice(&text).map_err(|_| StoreError::Corrupt { place })
 }
 
-fn text(state: &Map<String, Value>) -> Result<String, StoreError> {
-    serde_json::to_string(state).map_err(|_| StoreError::Corrupt { place: "view.state" })
+fn pack(state: &Map<String, Value>) -> Result<Compressed, StoreError> {
+    let text = serde_json::to_vec(state).map_err(|_| StoreError::Corrupt { place: "view.state" })?;
+    Ok(compress(&text))
 }
 
 impl Tx<'_> {
@@ -22,9 +25,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn view(&self, document: DocumentRow) -> Result<Option<Map<String, Value>>, StoreError> {
-        let mut statement = self.inner.prepare_cached("SELECT state FROM view WHERE document = ?")?;
-        let state: Option<String> = statement.query_row([document.0], |row| row.get(0)).optional()?;
-        state.map(|state| parse(&state, "view.state")).transpose()
+        let mut statement = self.inner.prepare_cached("SELECT state, size FROM view WHERE document = ?")?;
+        let state = statement.query_row([document.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        state.map(|state| parse(state, "view.state")).transpose()
     }
 
     /// Replaces the document's view.
@@ -32,11 +35,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn set_view(&self, document: DocumentRow, log: LogSeq, state: &Map<String, Value>) -> Result<(), StoreError> {
-        self.inner.prepare_cached("INSERT OR REPLACE INTO view (document, log, state) VALUES (?, ?, ?)")?.execute((
-            document.0,
-            log.0,
-            text(state)?,
-        ))?;
+        let Compressed { stored, size } = pack(state)?;
+        self.inner
+            .prepare_cached("INSERT OR REPLACE INTO view (document, log, state, size) VALUES (?, ?, ?, ?)")?
+            .execute((document.0, log.0, stored, size))?;
         Ok(())
     }
 
@@ -45,9 +47,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn set_pending(&self, document: DocumentRow, state: &Map<String, Value>) -> Result<(), StoreError> {
+        let Compressed { stored, size } = pack(state)?;
         self.inner
-            .prepare_cached("INSERT OR REPLACE INTO pending (document, state) VALUES (?, ?)")?
-            .execute((document.0, text(state)?))?;
+            .prepare_cached("INSERT OR REPLACE INTO pending (document, state, size) VALUES (?, ?, ?)")?
+            .execute((document.0, stored, size))?;
         Ok(())
     }
 
@@ -56,9 +59,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn pending(&self, document: DocumentRow) -> Result<Option<Map<String, Value>>, StoreError> {
-        let mut statement = self.inner.prepare_cached("SELECT state FROM pending WHERE document = ?")?;
-        let state: Option<String> = statement.query_row([document.0], |row| row.get(0)).optional()?;
-        state.map(|state| parse(&state, "pending.state")).transpose()
+        let mut statement = self.inner.prepare_cached("SELECT state, size FROM pending WHERE document = ?")?;
+        let state = statement.query_row([document.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        state.map(|state| parse(state, "pending.state")).transpose()
     }
 
     /// Every document with local state that was not cut yet.

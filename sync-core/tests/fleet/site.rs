@@ -9,8 +9,14 @@ use sync_core::store::StoreError;
 use super::world::{Fleet, Member, layer_key};
 
 /// A generation ends with almost every write.
-pub(crate) const EAGER: CutPolicy =
-    CutPolicy { changes: 3, actors: 64, log_ratio: 1000, log_bytes_min: 1 << 20, log_operations: u64::MAX };
+pub(crate) const EAGER: CutPolicy = CutPolicy {
+    changes: 3,
+    actors: 64,
+    log_ratio: 1000,
+    log_bytes_min: 1 << 20,
+    log_bytes_max: u64::MAX,
+    log_operations: u64::MAX,
+};
 
 pub(crate) struct Site {
     pub(crate) fleet: Fleet,

@@ -1,14 +1,14 @@
 //! Whether all agree after the healing, and what the run came to.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hub::service::{AdminCommand, AdminReply, Health};
 use tokio::time::sleep;
 
-use super::{Outcome, Todo, World};
+use super::{Outcome, World};
+use crate::holding::Look;
 use crate::stack::site::Site;
+use crate::trace::Happening;
 
 /// How often agreement is looked for after the healing.
 const AGREEMENT_EVERY: Duration = Duration::from_secs(1);
@@ -17,35 +17,26 @@ impl World<'_> {
     /// Waits until every node runs what it should and every hub says so.
     pub(super) async fn agree(&mut self) -> Outcome {
         let healed = self.now();
-        let mut outcome = Outcome {
-            agreed_after: None,
-            disagreement: None,
-            broken: Vec::new(),
-            wire_bytes: [0; 2],
-            payload_bytes: [0; 2],
-            events: BTreeMap::new(),
-        };
+        let mut outcome = Outcome::default();
         loop {
             let passed = self.now() - healed;
-            outcome.disagreement = self.disagreement().await;
+            outcome.disagreement = match self.disagreement().await {
+                None => self.difference().await,
+                why => why,
+            };
             if outcome.disagreement.is_none() {
                 outcome.agreed_after = Some(passed);
+                self.book.tell(Happening::Agreed);
                 break;
             }
-            if passed >= self.plan.heal_within {
+            if passed >= self.plan.heal_within || !self.broken.is_empty() {
                 break;
             }
             sleep(AGREEMENT_EVERY).await;
             self.watch();
-            let due = self.now();
-            while self.todo.peek().is_some_and(|todo| todo.0.0 <= due) {
-                if let Some(Reverse((_, Todo::Start(name)))) = self.todo.pop() {
-                    self.start(&name).await;
-                }
-            }
+            self.start_due(self.now()).await;
+            self.check(&[], Look::Frontiers).await;
         }
-        outcome.broken = std::mem::take(&mut self.broken);
-        outcome.events = std::mem::take(&mut self.events);
         outcome
     }
 
