@@ -5,11 +5,12 @@ use super::generation::{self, Follow, Grounded};
 use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
 use super::{certificates, is_own, late, members, roster};
-use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
+use crate::document::admission::{self, AdmittedDelta, Authors, ReceivedDelta, Refusal};
 use crate::document::codec::Packed;
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
-use crate::document::history::Causality;
+use crate::document::history::{Causality, History};
 use crate::document::materialise::{self, MaterialiseError};
+use crate::document::operations::Operations;
 use crate::document::rebase::Rebase;
 use crate::document::{AuthorGroup, DocumentKey, DocumentKind, genesis};
 use crate::id::{DocumentId, NodeId};
@@ -220,18 +221,11 @@ fn take(
         Some(_) if generation < document.generation => Causality::Older,
         Some(latest) => admitted.clock().compare(&latest.clock),
     };
-    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
-    // What is too large to be kept takes no memory beside the document.
-    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
+    let ground = Some(ground).filter(|ground| follow.is_none() && is_kept(author.identity, &key, ground));
     let mut revokes = false;
     if causality == Causality::Newer || !admitted.changes().is_empty() {
-        let loaded = match kept.filter(|_| follow.is_none()) {
-            Some(kept) => materialise::extend(kept.document, admitted.changes().iter().map(|(_, chunk)| chunk))?,
-            None => {
-                loads.count += 1;
-                materialise::load(&tx.chunks(document.row, generation)?, None)?
-            }
-        };
+        let kept = kept.filter(|_| follow.is_none());
+        let loaded = load_with(tx, document.row, generation, kept, &admitted, loads)?;
         let state = materialise::state_at(&loaded, &heads)?;
         if causality == Causality::Newer {
             tx.set_latest(document.row, seq)?;
@@ -272,6 +266,28 @@ fn take(
         }
         Causality::Equal | Causality::Older => Ok(came),
     }
+}
+
+/// The generation with what was admitted to it, which the store holds already.
+fn load_with(
+    tx: &Tx<'_>,
+    document: DocumentRow,
+    generation: u32,
+    kept: Option<Loaded>,
+    admitted: &AdmittedDelta,
+    loads: &mut Loads,
+) -> Result<automerge::Automerge, TakeError> {
+    if let Some(kept) = kept {
+        let chunks = admitted.changes().iter().map(|(_, chunk)| chunk);
+        return Ok(materialise::extend(kept.document, chunks)?);
+    }
+    loads.count += 1;
+    Ok(materialise::load(&tx.chunks(document, generation)?, None)?)
+}
+
+/// Whether the document stays loaded. What does not is let go at once, so that it takes no memory beside a large document.
+fn is_kept(identity: &Identity, key: &DocumentKey, ground: &(History, Operations)) -> bool {
+    (identity.role() == Role::Hub || is_own(identity, key)) && loads::may_keep(ground)
 }
 
 /// Checks the records that came with a delta: signed by the document's authors, each the generation after the one before, the
