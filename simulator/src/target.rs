@@ -47,7 +47,9 @@ struct Cluster {
 
 /// Who is told of changes at once, in place of their being kept.
 #[derive(Default)]
-struct Listener(Option<Box<dyn Fn(&Change) + Send>>);
+struct Listener(Option<Box<Told>>);
+
+type Told = dyn Fn(&Change) + Send;
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -18,7 +18,12 @@ pub use crate::position::Position;
 
 pub use decode::DecodeError;
 
-#[allow(missing_docs, unreachable_pub, reason = "generated code; the .proto file has the docs")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::large_enum_variant,
+    reason = "generated code; the .proto file has the docs"
+)]
 pub(crate) mod proto {
     include!("wire/generated/archipel.sync.v1.rs");
 }

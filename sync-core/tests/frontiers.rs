@@ -73,8 +73,11 @@ fn frontiers_beside_a_document_of_which_only_the_last_counts_are_no_message() {
     assert_eq!(door.dump(), before);
 }
 
-/// Heads in the log; heads of the newest, its state and its changes.
-fn held(door: &mut Door) -> (BTreeSet<Heads>, (Heads, String, BTreeSet<Vec<u8>>)) {
+/// The newest heads, their state, and the changes.
+type Newest = (Heads, String, BTreeSet<Vec<u8>>);
+
+/// Heads in the log, and the newest.
+fn held(door: &mut Door) -> (BTreeSet<Heads>, Newest) {
     let read = |tx: &Tx<'_>| {
         let document = tx.document(layer().id())?.unwrap();
         let log = tx.log_of(document.row)?.into_iter().map(|row| row.frontier.frontier().heads.clone()).collect();

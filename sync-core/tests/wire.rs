@@ -28,6 +28,28 @@ fn place(number: u64) -> Position {
     Position { number, chain: Chain([number as u8; 16]) }
 }
 
+/// Frontiers that travel below this one, by its author and by another; the last is above both, one of which came before.
+fn earlier(last: &UnverifiedFrontier) -> PackedFrontiers {
+    let with = |version, heads: &[u8]| {
+        let heads = heads.iter().map(|byte| ChangeHash([*byte; 32])).collect();
+        Frontier { version, heads: Heads::new(heads).unwrap(), ..last.frontier.clone() }
+    };
+    let signed = [with(5, &[2]).sign(&SigningKey::from_seed([2; 32])), with(6, &[1, 2]).sign(&key())];
+    PackedFrontiers::pack(&signed, last.author, &[ChangeHash([1; 32]), ChangeHash([9; 32])])
+}
+
+fn hello() -> Hello {
+    Hello {
+        version_min: VERSION_MIN,
+        version_max: VERSION_MAX,
+        store: StoreId([5; 16]),
+        incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
+        head: place(300),
+        cursor: Some(place(2)),
+        credit: 262_144,
+    }
+}
+
 /// One of each kind, from fixed keys.
 fn kinds() -> Vec<(&'static str, Message)> {
     let base = DocumentKey::layer(&Name::new("base").unwrap());
@@ -45,16 +67,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
         let (codec, earlier) = (Codec::RawZstd, PackedFrontiers::default());
         DeltaFrame { key, generation: 0, codec, changes, frontier, earlier, roots, part: None }
     };
-    // By the author and by another; the last is above both, one of which came before.
-    let beside =
-        Frontier { version: 5, heads: Heads::new(vec![ChangeHash([2; 32])]).unwrap(), ..frontier.frontier.clone() };
-    let above = Frontier {
-        version: 6,
-        heads: Heads::new(vec![ChangeHash([1; 32]), ChangeHash([2; 32])]).unwrap(),
-        ..frontier.frontier.clone()
-    };
-    let others = [beside.sign(&SigningKey::from_seed([2; 32])), above.sign(&key())];
-    let earlier = PackedFrontiers::pack(&others, frontier.author, &[ChangeHash([1; 32]), ChangeHash([9; 32])]);
+    let earlier = earlier(&frontier);
     let several = DeltaFrame { earlier, ..delta(Some(frontier.clone()), Vec::new()) };
     let part = |offset, changes: Vec<u8>, frontier| {
         let part = Some(Part { transfer: TransferId([6; 16]), offset, total: 5_000 });
@@ -89,15 +102,6 @@ fn kinds() -> Vec<(&'static str, Message)> {
     let push = |entry, through: Option<Through>, more| Message::Push(Push { entry, through, more });
     let at = |number| Some(Through::Place(place(number)));
     let delta = |frontier, roots| PushEntry::Delta(delta(frontier, roots));
-    let hello = Hello {
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
-        store: StoreId([5; 16]),
-        incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
-        head: place(300),
-        cursor: Some(place(2)),
-        credit: 262_144,
-    };
     let leave = PushEntry::Leave(DocumentKey::assignment(NodeId([4; 32])));
     let elsewhere = UnverifiedFrontier { author: NodeId([8; 32]), ..frontier.clone() };
     let introduced = UnverifiedFrontier { certificates: vec![vec![6; 5], vec![7; 2]], ..elsewhere.clone() };
@@ -117,8 +121,8 @@ fn kinds() -> Vec<(&'static str, Message)> {
         Wanted { document: DocumentId([4; 16]), clock: Clock::default() },
     ];
     vec![
-        ("hello", Message::Hello(hello.clone())),
-        ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello })),
+        ("hello", Message::Hello(hello())),
+        ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello() })),
         ("push-delta", push(Some(delta(Some(frontier.clone()), Vec::new())), at(3), false)),
         ("push-delta-of-another", push(Some(delta(Some(elsewhere.clone()), Vec::new())), at(3), true)),
         ("push-delta-with-roots", push(Some(delta(Some(elsewhere.clone()), roots)), at(3), true)),
@@ -267,10 +271,8 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
                 let end = offset + changes.len() as u64;
                 Part { transfer: TransferId(transfer), offset, total: if is_last { end } else { end + 1 } }
             });
-            let earlier = match key.kind {
-                DocumentKind::Layer if is_last => earlier,
-                _ => PackedFrontiers::default(),
-            };
+            let has_earlier = key.kind == DocumentKind::Layer && is_last;
+            let earlier = if has_earlier { earlier } else { PackedFrontiers::default() };
             DeltaFrame { key, generation, codec, changes, frontier: is_last.then_some(frontier), earlier, roots, part }
         },
     )

@@ -7,6 +7,9 @@ use sync_core::id::NodeId;
 use super::Held;
 use crate::trace::{Ended, Entry, Happening, Member, Told, Work};
 
+/// What a disk does wrong for a while.
+const DISK_FAULTS: [&str; 3] = ["disk-full", "io-errors", "lying-fsync"];
+
 /// What happened so far, as far as it bears on verdicts.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -112,6 +115,12 @@ impl Facts {
             self.members.entry(name.into()).or_default().is_revoked = true;
             return;
         }
+        if entry.what == Happening::Healed {
+            for known in self.members.values_mut() {
+                known.faults.clear();
+                known.stirred_at = entry.at;
+            }
+        }
         let Some(member) = entry.what.member() else { return };
         let known = self.members.entry(member.clone()).or_default();
         if let Happening::Started { node, is_hub, .. } = &entry.what {
@@ -125,7 +134,9 @@ impl Facts {
         } else if let Happening::Fault { kind, .. } = &entry.what {
             known.meets(kind, entry.at);
         } else if let Happening::FaultEnded { kind, .. } = &entry.what {
-            known.faults.remove(&**kind);
+            // What a disk does wrong ends together, whatever it began with.
+            let is_disk = DISK_FAULTS.contains(&&**kind);
+            known.faults.retain(|fault| *fault != **kind && !(is_disk && DISK_FAULTS.contains(&fault.as_str())));
             known.stirred_at = entry.at;
         } else if let Happening::Work { work, .. } = &entry.what {
             let is_by_hand = matches!(work, Work::HandEdit { .. })

@@ -118,16 +118,14 @@ impl SiteError {
     /// Whether the database is damaged, so that it does not help to try again.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        let replica = match self {
-            Self::Open(OpenError::Store(error)) | Self::Serve(ServeError::Store(error)) => return error.is_damage(),
-            Self::Replica(error) | Self::Serve(ServeError::Replica(error)) => error,
-            _ => return false,
-        };
-        match replica {
-            ReplicaError::Open(OpenError::Store(error)) | ReplicaError::Store(error) => error.is_damage(),
-            ReplicaError::Identity(_) => true,
-            _ => false,
+        if let Self::Open(OpenError::Store(error)) | Self::Serve(ServeError::Store(error)) = self {
+            return error.is_damage();
         }
+        let (Self::Replica(error) | Self::Serve(ServeError::Replica(error))) = self else { return false };
+        if let ReplicaError::Open(OpenError::Store(error)) | ReplicaError::Store(error) = error {
+            return error.is_damage();
+        }
+        matches!(error, ReplicaError::Identity(_))
     }
 }
 

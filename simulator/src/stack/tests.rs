@@ -313,3 +313,39 @@ fn a_hub_without_room_is_dialled_less_and_less_often() {
     // Two nodes, four hours, a link every two and a half minutes, some 12 kB each way for a handshake and a hello.
     assert!(outcome.wire_bytes.iter().sum::<u64>() < 6_000_000, "{:?}", outcome.wire_bytes);
 }
+
+/// A link that comes and goes every few seconds.
+const A_LOOSE_CABLE: &str = r#"
+name = "a-loose-cable"
+rehearses = "What a link costs that has next to nothing to carry"
+duration = "3h"
+
+[[group]]
+name = "gate"
+layers = ["base"]
+links = ["loose"]
+
+[link.loose]
+calendar = ["contact"]
+
+[calendar.contact]
+kind = "tunnels"
+up = "40s"
+down = "40s"
+
+[[layer]]
+name = "base"
+objects = 2
+size = "2kB"
+"#;
+
+#[test]
+fn a_link_that_has_nothing_to_carry_costs_its_handshake_and_little_more() {
+    let scenario = crate::scenario::Scenario::parse("a-loose-cable.toml", A_LOOSE_CABLE).unwrap();
+    let plan = crate::plan::Plan::expand(&scenario, 1, crate::scenario::Depth::Stack).unwrap();
+    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, Book::new(Trace::new(8)), |_| ()));
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    let [_, to_node] = outcome.wire_bytes;
+    // Some 135 links of a handshake and a hello. A look for larger packets would take 5 kB more on each.
+    assert!(to_node < 135 * 2_500, "{to_node}");
+}

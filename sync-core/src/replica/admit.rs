@@ -3,23 +3,27 @@
 
 use std::collections::BTreeSet;
 
+use self::frontiers::{Appended, Sorted, append, sort};
 use super::generation::{self, Follow, Grounded};
 use super::known::Holds;
 use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
-use super::{certificates, is_own, late, members, roster};
+use super::{certificates, is_own, late, members};
 use crate::document::admission::{self, AdmittedDelta, Authors, ReceivedDelta, Refusal};
 use crate::document::codec::Packed;
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
-use crate::document::history::Causality;
+use crate::document::history::History;
 use crate::document::materialise::{self, MaterialiseError};
+use crate::document::operations::Operations;
 use crate::document::rebase::Rebase;
 use crate::document::{AuthorGroup, Clock, DocumentKey, DocumentKind, SignedFrontier, genesis};
 use crate::id::{DocumentId, NodeId};
 use crate::identity::{Identity, PublicKey, Role};
 use crate::part::{Part, transfer_id};
-use crate::store::{LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
+use crate::store::{DocumentRow, LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
 use crate::wire::{DeltaFrame, Reason, Refuse};
+
+mod frontiers;
 
 /// What became of a push.
 #[derive(Debug, Default)]
@@ -224,45 +228,15 @@ fn take(
         tx.add_change(document.row, generation, meta, chunk)?;
     }
     // Whoever wrote into an older generation brings it into the present one, or has done so.
-    let is_past = !is_present && document.latest.is_some() && generation < document.generation;
-    let mut newest = match document.latest {
-        Some(latest) if !is_present && !is_past => Some(tx.log_row(latest)?.clock),
-        _ => None,
-    };
-    let mut logs = held;
-    let mut latest: Option<(LogSeq, &SignedFrontier)> = None;
-    for (signed, clock) in &new {
-        let seq = tx.append_frontier(document.row, signed, clock, author.wall)?;
-        logs.push(seq);
-        if !is_past && newest.as_ref().is_none_or(|newest| clock.compare(newest) == Causality::Newer) {
-            (newest, latest) = (Some(clock.clone()), Some((seq, signed)));
-        }
-    }
-    // Looked at once all have come: the last of them may be above two that are beside each other.
-    let is_beside = newest.is_some_and(|newest| new.iter().any(|(_, clock)| !newest.includes(clock)));
-    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
-    // What is too large to be kept takes no memory beside the document.
-    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
+    let is_past = !is_present && latest.is_some() && generation < document.generation;
+    let before = latest.map(|row| row.clock).filter(|_| !is_present && !is_past);
+    let Appended { logs, latest, is_beside } = append(tx, author, &document, &new, held, before, is_past)?;
+    let ground = Some(ground).filter(|ground| follow.is_none() && is_kept(author.identity, &key, ground));
     let mut revokes = false;
     if latest.is_some() || !admitted.changes().is_empty() {
-        let loaded = match kept.filter(|_| follow.is_none()) {
-            Some(kept) => materialise::extend(kept.document, admitted.changes().iter().map(|(_, chunk)| chunk))?,
-            None => {
-                loads.count += 1;
-                materialise::load(&tx.chunks(document.row, generation)?, None)?
-            }
-        };
-        for (signed, _) in &new {
-            // A release may name any of them.
-            let state = materialise::state_at(&loaded, &signed.frontier().heads)?;
-            if let Some((seq, _)) = latest.filter(|(_, newest)| newest.frontier().heads == signed.frontier().heads) {
-                tx.set_latest(document.row, seq)?;
-                tx.set_view(document.row, seq, &state)?;
-                tx.settle(document.row, Some(peer))?;
-                mark_dirty(tx, author.identity, &document.key)?;
-                revokes = members::follow(tx, author.identity, &document.key, &state)?;
-            }
-        }
+        let kept = kept.filter(|_| follow.is_none());
+        let loaded = load_with(tx, document.row, generation, kept, &admitted, loads)?;
+        revokes = show(tx, author, peer, &document, &loaded, &new, latest)?;
         if ground.is_some() {
             loads.keep(key.id(), generation, Loaded { document: loaded, ground });
         }
@@ -307,44 +281,6 @@ fn holds(document: &StoredDocument, logs: Vec<LogSeq>, clock: Clock) -> Holds {
     Holds { document: document.row, logs, clock: is_layer.then_some(clock) }
 }
 
-/// The frontiers of a delta.
-struct Sorted<'a> {
-    /// Those that are not held.
-    new: Vec<&'a (SignedFrontier, Clock)>,
-    /// Where in the log the others are.
-    held: Vec<LogSeq>,
-}
-
-/// Finds the frontiers that are held already: whether one is the newest was decided when it came first. Of the others none may be
-/// past what was taken of a revoked author before.
-fn sort<'a>(
-    tx: &Tx<'_>,
-    peer: &PeerRow,
-    document: &StoredDocument,
-    admitted: &'a AdmittedDelta,
-    authors: &KnownAuthors,
-) -> Result<Sorted<'a>, TakeError> {
-    let frontiers = admitted.frontiers();
-    let (mut new, mut held): (Vec<&(SignedFrontier, Clock)>, Vec<LogSeq>) = Default::default();
-    for (number, came) in frontiers.iter().enumerate() {
-        let (signed, clock) = came;
-        let (signer, frontier) = (signed.author(), signed.frontier());
-        if let Some(row) = tx.find_frontier(document.row, frontier.generation, &frontier.heads)?.filter(|row| row.held)
-        {
-            held.push(row.seq);
-            continue;
-        }
-        if authors.revoked.contains(&signer) && !roster::still_counts(tx, peer, document, signer, frontier, clock)? {
-            return Err(Refusal::Revoked { author: signer }.of(number, frontiers.len()).into());
-        }
-        // One may be named twice.
-        if !new.iter().any(|(other, _)| other.frontier().heads == frontier.heads) {
-            new.push(came);
-        }
-    }
-    Ok(Sorted { new, held })
-}
-
 /// Frontiers stand beside each other: who may writes one above them, and anyone else owes what is held to the author.
 fn settle(
     tx: &Tx<'_>,
@@ -365,6 +301,53 @@ fn settle(
         AuthorGroup::Hubs => None,
     };
     Ok(Taken { feeds_grow: owe_to_author(tx, peer, document)?, beside_itself, ..Taken::default() })
+}
+
+/// Reads the state at each of these frontiers, and shows that of the newest; whether it takes an enrolment back.
+fn show(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    peer: &PeerRow,
+    document: &StoredDocument,
+    loaded: &automerge::Automerge,
+    new: &[&(SignedFrontier, Clock)],
+    latest: Option<(LogSeq, &SignedFrontier)>,
+) -> Result<bool, TakeError> {
+    let mut revokes = false;
+    for (signed, _) in new {
+        // A release may name any of them.
+        let state = materialise::state_at(loaded, &signed.frontier().heads)?;
+        if let Some((seq, _)) = latest.filter(|(_, newest)| newest.frontier().heads == signed.frontier().heads) {
+            tx.set_latest(document.row, seq)?;
+            tx.set_view(document.row, seq, &state)?;
+            tx.settle(document.row, Some(peer))?;
+            mark_dirty(tx, author.identity, &document.key)?;
+            revokes = members::follow(tx, author.identity, &document.key, &state)?;
+        }
+    }
+    Ok(revokes)
+}
+
+/// The generation with what was admitted to it, which the store holds already.
+fn load_with(
+    tx: &Tx<'_>,
+    document: DocumentRow,
+    generation: u32,
+    kept: Option<Loaded>,
+    admitted: &AdmittedDelta,
+    loads: &mut Loads,
+) -> Result<automerge::Automerge, TakeError> {
+    if let Some(kept) = kept {
+        let chunks = admitted.changes().iter().map(|(_, chunk)| chunk);
+        return Ok(materialise::extend(kept.document, chunks)?);
+    }
+    loads.count += 1;
+    Ok(materialise::load(&tx.chunks(document, generation)?, None)?)
+}
+
+/// Whether the document stays loaded. What does not is let go at once, so that it takes no memory beside a large document.
+fn is_kept(identity: &Identity, key: &DocumentKey, ground: &(History, Operations)) -> bool {
+    (identity.role() == Role::Hub || is_own(identity, key)) && loads::may_keep(ground)
 }
 
 /// Checks the records that came with a delta: signed by the document's authors, each the generation after the one before, the

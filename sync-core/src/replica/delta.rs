@@ -18,7 +18,6 @@ use crate::store::{FeedEntry, LogRow, LogSeq, PeerRow, StoreError, StoredDocumen
 use crate::wire::{DeltaFrame, PushEntry, Through};
 
 /// What an entry of a feed asks for.
-#[expect(clippy::large_enum_variant, reason = "most are deltas, and one is held at a time")]
 pub(super) enum Next {
     /// The document left the peer's scope.
     Leave(DocumentKey),
