@@ -304,10 +304,10 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
                 }
                 end
             }
-            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false, restarted: false },
+            Err(reason) => LinkEnd::lost(reason),
         };
-        let was_live = saw_live(&mut events) || end.restarted;
-        if was_live {
+        let was_good = (saw_live(&mut events) || end.restarted) && !end.failed;
+        if was_good {
             dialer.handle_live();
             rounds.handle_live();
         }
@@ -316,7 +316,7 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
             return;
         }
         asked = asked.max(end.retry_after);
-        if !was_live && rounds.handle_failure(addresses.len()) {
+        if !was_good && rounds.handle_failure(addresses.len()) {
             tracing::info!(hub = %address, reason = %end.reason, "no link; the next hub is tried");
             continue;
         }

@@ -99,7 +99,7 @@ pub fn seeds() -> Vec<Seed> {
         let stream: Vec<u8> = pushes.into_iter().flat_map(prefixed).collect();
         seeds.push((name, [&[FRAMES], &stream[..]].concat()));
     }
-    let bare = Push { entry: None, through: Some(door.place()), more: true };
+    let bare = Push { entry: None, through: Some(door.place().into()), more: true };
     let bare = prefixed(Message::Push(bare).encode(door.node.id())).repeat(100);
     seeds.push(("bare".to_owned(), [&[FRAMES], &bare[..]].concat()));
     seeds

@@ -24,6 +24,8 @@ mod changes;
 mod door;
 #[path = "../../sync-core/tests/crafted/heavy.rs"]
 mod heavy;
+#[path = "../../sync-core/tests/crafted/lines.rs"]
+mod lines;
 #[path = "../../sync-core/tests/crafted/pushed.rs"]
 mod pushed;
 #[path = "../../sync-core/tests/fleet/world.rs"]

@@ -4,14 +4,18 @@ use automerge::ROOT;
 use automerge::transaction::Transactable;
 use sync_core::document::generation::{ENCODER, Root};
 use sync_core::document::genesis::genesis_after_cut;
-use sync_core::document::{ActorBytes, Clock, Codec, FrontierDigest, Heads, UnverifiedFrontier};
+use sync_core::document::{ActorBytes, Clock, Codec, FrontierDigest, Heads, PackedFrontiers, UnverifiedFrontier};
+use sync_core::identity::Role;
 use sync_core::limits::{FRAME_BYTES_MAX, PART_BYTES_MIN, WINDOW_BYTES_MAX};
 use sync_core::part::{Part, transfer_id};
 use sync_core::transport::frame::{FrameDecoder, prefixed};
-use sync_core::wire::{Close, CloseCode, DeltaFrame, Message, Push, PushEntry, Reconcile, Summary, Want, Wanted};
+use sync_core::wire::{
+    Close, CloseCode, DeltaFrame, Message, Push, PushEntry, Reconcile, Summary, Through, Want, Wanted,
+};
 
 use crate::Seed;
 use crate::door::{Door, changes_of, hash_of, heads_of, pack};
+use crate::lines::{Lines, bad, together};
 use crate::pushed;
 use crate::world::Seeded;
 
@@ -48,18 +52,23 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
             codec: Codec::RawZstd,
             changes: batch,
             frontier: Some(door.signed(&key, heads)),
+            earlier: PackedFrontiers::default(),
             roots: Vec::new(),
             part: None,
         };
-        say(Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through: Some(door.place()), more: false }))
+        say(Message::Push(Push {
+            entry: Some(PushEntry::Delta(delta)),
+            through: Some(door.place().into()),
+            more: false,
+        }))
     };
     let heads = heads_of(&mut document);
     let cut = Heads::new(heads.clone()).expect("one head");
     let honest = delta(pack(&changes_of(&mut document)), heads.clone());
     let parts = parts(&door);
     let leave = say(Message::Push(Push { entry: Some(PushEntry::Leave(key.clone())), through: None, more: true }));
-    let over = say(Message::Push(Push { entry: None, through: Some(door.place()), more: true }));
-    let acknowledge = say(Message::Acknowledge(door.place()));
+    let over = say(Message::Push(Push { entry: None, through: Some(door.place().into()), more: true }));
+    let acknowledge = say(Message::Acknowledge(door.place().number));
     document.put(ROOT, "image", "web:3").unwrap();
     let next_heads = heads_of(&mut document);
     let next = delta(pack(&changes_of(&mut document)), next_heads);
@@ -83,10 +92,15 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
             codec: Codec::RawZstd,
             changes: pack(&[]),
             frontier: Some(frontier),
+            earlier: PackedFrontiers::default(),
             roots,
             part: None,
         };
-        say(Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through: Some(door.place()), more: false }))
+        say(Message::Push(Push {
+            entry: Some(PushEntry::Delta(delta)),
+            through: Some(door.place().into()),
+            more: false,
+        }))
     };
     all.push(("generation".to_owned(), vec![hello.clone(), honest.clone(), generation]));
     let digest = FrontierDigest::new(key.id(), 0, &Heads::new(heads_of(&mut document)).expect("one head"));
@@ -118,6 +132,36 @@ pub(crate) fn conversations() -> Vec<(String, Vec<Vec<u8>>)> {
         let bad = delta(pack(&[bytes.clone()]), vec![hash_of(&bytes)]);
         all.push((what.to_owned(), vec![hello.clone(), honest.clone(), bad]));
     }
+    for (what, frame) in batches() {
+        let push = Push { entry: Some(PushEntry::Delta(frame)), through: Some(door.place().into()), more: false };
+        all.push((what.to_owned(), vec![hello.clone(), say(Message::Push(push))]));
+    }
+    let next = {
+        let delta = Message::decode(&honest, door.node.id());
+        let Ok(Message::Push(push)) = delta else { unreachable!() };
+        say(Message::Push(Push { through: Some(Through::Next(1)), ..push }))
+    };
+    let start = Message::Push(Push { entry: None, through: Some(door.place().into()), more: true });
+    all.push(("a-place-without-its-chain".to_owned(), vec![hello, say(start), next]));
+    all
+}
+
+/// Frontiers of a layer that travel together: two hubs', one of which a fresh hub learns of by its certificate.
+fn batches() -> Vec<(&'static str, DeltaFrame)> {
+    let mut door = Door::silent();
+    let other = door.stranger(Role::Hub);
+    let hubs = [&other, door.hub.identity()];
+    let mut lines = Lines::new(hubs);
+    [(0, false), (1, true), (0, true), (0, false), (1, false)]
+        .into_iter()
+        .for_each(|(by, above)| lines.edit(by, above));
+    let certificate = other.chain().first().map(|certificate| certificate.to_vec());
+    let honest = [("frontiers-that-travel-together", together(&lines.edits))];
+    let bad = bad(hubs, &door.node).into_iter().map(|(what, frame, ..)| (what, frame));
+    let mut all: Vec<_> = honest.into_iter().chain(bad).collect();
+    for (_, frame) in &mut all {
+        frame.frontier.iter_mut().for_each(|claim| claim.certificates.extend(certificate.clone()));
+    }
     all
 }
 
@@ -132,11 +176,19 @@ fn parts(door: &Door) -> Vec<Vec<u8>> {
     let (transfer, total) = (transfer_id(&changes), changes.len() as u64);
     let (first, last) = changes.split_at(PART_BYTES_MIN);
     let frame = |offset: usize, changes: &[u8], frontier: Option<UnverifiedFrontier>| {
-        let (changes, roots) = (changes.to_vec(), Vec::new());
+        let (changes, earlier, roots) = (changes.to_vec(), PackedFrontiers::default(), Vec::new());
         let part = Some(Part { transfer, offset: offset as u64, total });
-        let (through, more) = (frontier.is_some().then(|| door.place()), frontier.is_none());
-        let delta =
-            DeltaFrame { key: key.clone(), generation: 0, codec: Codec::RawZstd, changes, frontier, roots, part };
+        let (through, more) = (frontier.is_some().then(|| door.place().into()), frontier.is_none());
+        let delta = DeltaFrame {
+            key: key.clone(),
+            generation: 0,
+            codec: Codec::RawZstd,
+            changes,
+            frontier,
+            earlier,
+            roots,
+            part,
+        };
         Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more }).encode(door.node.id())
     };
     vec![frame(0, first, None), frame(first.len(), last, Some(door.signed(&key, heads)))]

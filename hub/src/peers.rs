@@ -147,14 +147,16 @@ async fn keep_one(handle: ReplicaHandle, settings: Settings, name: String, mut s
                 tracing::info!(peer = %peer.short(), remote = %link.remote, "link to another hub up");
                 let control = link.control.clone();
                 let end = handle.drive(link, true).await;
-                dialer.handle_live();
+                if !end.failed {
+                    dialer.handle_live();
+                }
                 if *stop.borrow() {
                     let _ = timeout(GOODBYE_WAIT, control.drained()).await;
                     return;
                 }
                 end
             }
-            Err(reason) => LinkEnd { reason, retry_after: None, revoked: false, restarted: false },
+            Err(reason) => LinkEnd::lost(reason),
         };
         if end.revoked {
             tracing::error!(hub = %name, "this hub or the other was revoked; it is not dialled again");

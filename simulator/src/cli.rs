@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
 use crate::scenario::{Depth, list, schema};
-use crate::{embedded, live, rehearse};
+use crate::{embedded, live, rehearse, replay};
 
 /// Rehearse disconnects on the real code.
 #[derive(Debug, Parser)]
@@ -44,6 +44,14 @@ enum Command {
         /// How real: 1 is thousands of replicas as machines, 2 the real stack [default: 2, or what the scenario has]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
         depth: Option<u8>,
+        /// Where the trace goes [default: archipel-sim/SCENARIO-SEED.jsonl in the folder for temporary files]
+        #[arg(long, value_name = "FILE")]
+        trace: Option<PathBuf>,
+    },
+    /// Make the run of a trace again, and say where it differs
+    Replay {
+        /// A file that `run` wrote
+        trace: PathBuf,
     },
     /// Show the scenarios that come with this program
     List,
@@ -160,10 +168,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
-        Command::Run { scenario, seed, depth } => {
+        Command::Run { scenario, seed, depth, trace } => {
             let depth = depth.and_then(|number| Depth::ALL.into_iter().find(|depth| depth.number() == number));
-            rehearse::run(&rehearse::Options { scenario, seed, depth })
+            rehearse::run(&rehearse::Options { scenario, seed, depth, trace })
         }
+        Command::Replay { trace } => replay::run(&trace),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

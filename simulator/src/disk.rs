@@ -96,6 +96,12 @@ impl Disk {
         self.state().held_bytes()
     }
 
+    /// How many changes have not become durable.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.state().unsynced()
+    }
+
     /// The hash of what it holds.
     #[must_use]
     pub fn hash(&self) -> blake3::Hash {

@@ -21,10 +21,12 @@
 //! reproducible from its seed: the operating system schedules it.
 
 pub mod bench;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod disk;
 pub mod embedded;
+pub mod holding;
 pub mod live;
 pub mod machines;
 pub mod net;
@@ -33,8 +35,10 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod rehearse;
+pub mod replay;
 pub mod scenario;
 pub mod shrink;
 pub mod stack;
 pub mod target;
+pub mod trace;
 pub mod workload;

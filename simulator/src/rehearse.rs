@@ -1,15 +1,19 @@
 //! `archipel-sim run`: one scenario, one seed, at one depth in virtual time, with a verdict.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
-use crate::machines;
 use crate::plan::Plan;
-use crate::scenario::{Depth, Scenario, shipped};
-use crate::stack::world;
+use crate::scenario::{Depth, Kind, Scenario, shipped};
+use crate::stack::world::{Outcome, Tally};
+
+mod on_machines;
+pub(crate) mod record;
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,41 +24,67 @@ pub struct Options {
     pub seed: Option<u64>,
     /// How real the world is. Unset: the real stack, or what the scenario has instead.
     pub depth: Option<Depth>,
-}
-
-/// What a run came to, at any depth.
-struct Verdict {
-    agreed_after: Option<Duration>,
-    disagreement: Option<String>,
-    broken: Vec<String>,
-    /// What was measured, a line each.
-    figures: Vec<String>,
+    /// Where the trace goes, instead of a folder for temporary files.
+    pub trace: Option<PathBuf>,
 }
 
 /// Runs it. The exit code is 0 when nothing broke and all agreed after the healing.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let outcome = read(&options.scenario).and_then(|scenario| {
-        let seed = options.seed.unwrap_or(scenario.seed);
-        let depths = scenario.depths();
-        let usual = if depths.contains(&Depth::Stack) { Depth::Stack } else { Depth::Machines };
-        let depth = options.depth.unwrap_or(usual);
-        let plan = Plan::expand(&scenario, seed, depth).map_err(|error| error.to_string())?;
-        let outcome = match depth {
-            Depth::Machines => on_machines(&plan)?,
-            Depth::Stack => on_the_stack(&plan).map_err(|error| error.to_string())?,
-            Depth::Live => return Err("depth 3 runs processes in real time: `archipel-sim live`".to_owned()),
-        };
-        print!("{}", told(&plan, &outcome));
-        Ok(outcome)
-    });
-    match outcome {
-        Ok(outcome) if outcome.broken.is_empty() && outcome.agreed_after.is_some() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    start_log();
+    match read(&options.scenario).and_then(|scenario| judge(options, &scenario)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("archipel-sim: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs it and prints the verdict; whether nothing broke and all agreed.
+fn judge(options: &Options, scenario: &Scenario) -> Result<bool, String> {
+    let seed = options.seed.unwrap_or(scenario.seed);
+    let has_stack = scenario.depths().contains(&Depth::Stack);
+    let depth = options.depth.unwrap_or(if has_stack { Depth::Stack } else { Depth::Machines });
+    let plan = Plan::expand(scenario, seed, depth).map_err(|error| error.to_string())?;
+    match depth {
+        Depth::Machines => on_machines::run(&plan, &options.scenario),
+        Depth::Stack => on_the_stack(&plan, options),
+        Depth::Live => Err("depth 3 runs processes in real time: `archipel-sim live`".to_owned()),
+    }
+}
+
+fn on_the_stack(plan: &Plan, options: &Options) -> Result<bool, String> {
+    let trace = options.trace.clone().unwrap_or_else(|| record::default_path(plan));
+    let bar = bar(plan);
+    let told = |at| show(&bar, at);
+    let outcome = record::record(plan, &trace, told);
+    bar.finish_and_clear();
+    let mut outcome = outcome.map_err(|error| format!("{}: {error}", trace.display()))?;
+    if outcome.broken.is_empty() {
+        record::judge_clocks(plan, &mut outcome).map_err(|error| error.to_string())?;
+    }
+    print!("{}", verdict(plan, &options.scenario, &trace, &outcome));
+    Ok(outcome.broken.is_empty() && outcome.agreed_after.is_some())
+}
+
+/// What members log goes to the standard error when `RUST_LOG` asks for it, with the virtual time.
+fn start_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // Fails only when there is a log already.
+        let _ = log.with_timer(VirtualTime(tokio::time::Instant::now())).with_ansi(false).try_init();
+    }
+}
+
+/// Time since the program started, as the paused clock has it.
+struct VirtualTime(tokio::time::Instant);
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let passed = self.0.elapsed().as_secs();
+        write!(writer, "{}:{:02}:{:02}", passed / 3600, passed / 60 % 60, passed % 60)
     }
 }
 
@@ -84,71 +114,59 @@ fn show(bar: &ProgressBar, at: Duration) {
     }
 }
 
-fn on_machines(plan: &Plan) -> Result<Verdict, String> {
-    let bar = bar(plan);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = machines::Options { threads, eyes: &mut machines::nobody };
-    let outcome = machines::run(plan, &mut options, |at| show(&bar, at)).map_err(|error| error.to_string())?;
-    bar.finish_and_clear();
-    let counted = |(kind, tally): (&&str, &machines::Tally)| counted(kind, tally.planned, tally.reached);
-    let mut figures: Vec<String> = outcome.events.iter().map(counted).collect();
-    let at_hubs = outcome.members.iter().filter(|it| plan.hubs.iter().any(|hub| hub.name == it.name));
-    let payload = at_hubs.fold((0, 0), |sum, it| (sum.0 + it.payload_in, sum.1 + it.payload_out));
-    let wire: u64 = outcome.members.iter().map(|it| it.wire_out).sum();
-    figures
-        .push(format!("  payload          {} B to hubs, {} B from hubs; on the wire {wire} B", payload.0, payload.1));
-    figures.push(late(&outcome.lateness));
-    let counts = outcome.counts;
-    figures.push(format!(
-        "  inputs           {}, of them {} passes and {} dials",
-        counts.inputs, counts.passes, counts.dials
-    ));
-    let left_out = outcome.left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-    if !left_out.is_empty() {
-        figures.push(format!("  left out         {}: no place at depth 1", left_out.join(", ")));
+fn verdict(plan: &Plan, scenario: &str, trace: &Path, outcome: &Outcome) -> String {
+    let mut lines = vec![format!(
+        "{}, seed {}, depth 2: {} nodes, {} hubs",
+        plan.name,
+        plan.seed,
+        plan.nodes.len(),
+        plan.hubs.len()
+    )];
+    for (kind, tally) in &outcome.events {
+        lines.push(format!("  {kind:<16} {} planned, {} took effect", tally.planned, tally.reached));
     }
-    figures.push(format!("  trace            {}", blake3::Hash::from_bytes(outcome.trace).to_hex()));
-    let (agreed_after, disagreement, broken) = (outcome.agreed_after, outcome.disagreement, outcome.broken);
-    Ok(Verdict { agreed_after, disagreement, broken, figures })
-}
-
-fn on_the_stack(plan: &Plan) -> std::io::Result<Verdict> {
-    let bar = bar(plan);
-    let outcome = world::runtime()?.block_on(world::run(plan, |at| show(&bar, at)));
-    bar.finish_and_clear();
-    let counted = |(kind, tally): (&&str, &world::Tally)| counted(kind, tally.planned, tally.reached);
-    let mut figures: Vec<String> = outcome.events.iter().map(counted).collect();
-    let [to_hubs, from_hubs] = outcome.payload_bytes;
-    let wire = outcome.wire_bytes.iter().sum::<u64>();
-    figures.push(format!("  payload          {to_hubs} B to hubs, {from_hubs} B from hubs; on the wire {wire} B"));
-    figures.push(late(&outcome.lateness));
-    let (agreed_after, disagreement, broken) = (outcome.agreed_after, outcome.disagreement, outcome.broken);
-    Ok(Verdict { agreed_after, disagreement, broken, figures })
-}
-
-fn late(late: &machines::Quantiles) -> String {
-    format!(
-        "  releases         {} times late by {:.1?} (mean), {:.1?} (half), {:.1?} (nine tenths), {:.1?} (all)",
-        late.count, late.mean, late.half, late.most, late.all
-    )
-}
-
-fn counted(kind: &str, planned: u64, reached: u64) -> String {
-    format!("  {kind:<16} {planned} planned, {reached} took effect")
-}
-
-fn told(plan: &Plan, verdict: &Verdict) -> String {
-    let depth = plan.depth.number();
-    let (nodes, hubs) = (plan.nodes.len(), plan.hubs.len());
-    let mut lines = vec![format!("{}, seed {}, depth {depth}: {nodes} nodes, {hubs} hubs", plan.name, plan.seed)];
-    lines.extend(verdict.figures.iter().cloned());
-    lines.extend(verdict.broken.iter().map(|broken| format!("broken: {broken}")));
-    lines.push(match (verdict.agreed_after, &verdict.disagreement) {
+    lines.extend(coverage(outcome));
+    lines.extend(outcome.verdicts.iter().map(|(check, judged, unjudged)| {
+        format!("  {:<26} {judged} verdicts, {unjudged} could not be given", check.name())
+    }));
+    if outcome.unread > 0 {
+        lines.push(format!("  {} times a store could not be read", outcome.unread));
+    }
+    let [out, back] = outcome.wire_bytes;
+    lines.push(format!("  on the wire      {out} B to hubs, {back} B to nodes"));
+    let [taken, sent] = outcome.payload_bytes;
+    lines.push(format!("  in frames        {taken} B to hubs, {sent} B from hubs"));
+    lines.push(on_machines::late(&outcome.lateness));
+    let (hash, length) = outcome.trace;
+    lines.push(format!("  trace            {length} entries, hash {}, in {}", short(&hash), trace.display()));
+    lines.extend(outcome.broken.iter().map(|broken| format!("broken: {broken}")));
+    if !outcome.broken.is_empty() {
+        lines.push("the last that happened:".to_owned());
+        lines.extend(outcome.last.iter().map(|entry| format!("  {entry}")));
+    }
+    lines.push(match (outcome.agreed_after, &outcome.disagreement) {
         (Some(after), _) => format!("all agreed {} s after the healing", after.as_secs()),
         (None, why) => format!("no agreement: {}", why.as_deref().unwrap_or("nobody was asked")),
     });
-    if !verdict.broken.is_empty() || verdict.agreed_after.is_none() {
-        lines.push(format!("again: archipel-sim run {} --depth {depth} --seed {}", plan.name, plan.seed));
+    if !outcome.broken.is_empty() || outcome.agreed_after.is_none() {
+        lines.push(format!("again: archipel-sim run {scenario} --seed {}", plan.seed));
+        lines.push(format!("       archipel-sim replay {}", trace.display()));
     }
     lines.join("\n") + "\n"
+}
+
+/// The kinds of faults that were planned and never hit a state in which they matter.
+fn coverage(outcome: &Outcome) -> Option<String> {
+    let is_idle = |(kind, tally): &(&&str, &Tally)| is_fault(kind) && tally.planned > 0 && tally.mattered == 0;
+    let idle: Vec<&str> = outcome.events.iter().filter(is_idle).map(|(kind, _)| *kind).collect();
+    (!idle.is_empty()).then(|| format!("not reached where it matters: {}", idle.join(", ")))
+}
+
+/// Whether events of this kind are trouble rather than work.
+fn is_fault(kind: &str) -> bool {
+    kind != "join" && Kind::ALL.iter().find(|known| known.name() == kind).is_none_or(|known| !known.is_work())
+}
+
+fn short(hash: &[u8; 32]) -> String {
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

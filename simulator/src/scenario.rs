@@ -206,6 +206,31 @@ impl Check {
         Self::ComesBackAlone,
         Self::Converges,
     ];
+
+    /// Its name in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AcknowledgedIsKept => "acknowledged-is-kept",
+            Self::DurableBeforeSent => "durable-before-sent",
+            Self::SameChangesSameState => "same-changes-same-state",
+            Self::SignedAndComplete => "signed-and-complete",
+            Self::MissingDeletesNothing => "missing-deletes-nothing",
+            Self::WhoSigned => "who-signed",
+            Self::Bounded => "bounded",
+            Self::NoInputBreaks => "no-input-breaks",
+            Self::NoWallClock => "no-wall-clock",
+            Self::ComesBackAlone => "comes-back-alone",
+            Self::Converges => "converges",
+        }
+    }
+
+    /// The number of the invariant; 0 for liveness, which is none of the ten.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        let place = Self::ALL.iter().position(|check| *check == self && self != Self::Converges);
+        place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
+    }
 }
 
 /// How far `swarm` may vary the scenario: each seed gets a variant of its own, drawn within these bounds.

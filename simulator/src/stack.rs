@@ -4,6 +4,7 @@
 //! A [`site::Site`] is one machine with what outlives a crash: its disk, its clock, its target.
 
 mod acts;
+pub mod book;
 pub mod site;
 pub mod wall;
 pub mod world;

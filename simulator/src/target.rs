@@ -52,9 +52,31 @@ struct Cluster {
     /// Steps since the last flush, with what they replaced.
     unflushed: Vec<(String, Option<Held>)>,
     changes: Vec<Change>,
+    listener: Listener,
     remarks: BTreeMap<String, String>,
     /// The API is not there.
     is_away: bool,
+}
+
+/// Who is told of changes at once, in place of their being kept.
+#[derive(Default)]
+struct Listener(Option<Box<Told>>);
+
+type Told = dyn Fn(&Change) + Send;
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Listener").field(&self.0.is_some()).finish()
+    }
+}
+
+impl Cluster {
+    fn tell(&mut self, change: Change) {
+        match &self.listener.0 {
+            Some(listener) => listener(&change),
+            None => self.changes.push(change),
+        }
+    }
 }
 
 impl Target {
@@ -80,6 +102,17 @@ impl Target {
     #[must_use]
     pub fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut self.cluster().changes)
+    }
+
+    /// Tells of what agents do from now on at once. [`Target::take_changes`] has nothing more then.
+    pub fn listen(&self, listener: impl Fn(&Change) + Send + 'static) {
+        self.cluster().listener = Listener(Some(Box::new(listener)));
+    }
+
+    /// Whether steps of the agent wait for being flushed.
+    #[must_use]
+    pub fn is_unflushed(&self) -> bool {
+        !self.cluster().unflushed.is_empty()
     }
 
     /// Somebody changes an object behind the agent's back: by an annotation, or by removing it. `None` when there is no
@@ -160,11 +193,11 @@ impl Actuator for Target {
         let (key, place) = (action.key().to_owned(), place.clone());
         let before = match after {
             Some(manifest) => {
-                cluster.changes.push(Change::Put { key, manifest: manifest.clone() });
+                cluster.tell(Change::Put { key, manifest: manifest.clone() });
                 cluster.objects.insert(place.clone(), Held::new(manifest))
             }
             None => {
-                cluster.changes.push(Change::Removed { key });
+                cluster.tell(Change::Removed { key });
                 cluster.objects.remove(&place)
             }
         };

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod codec;
 pub mod digest;
+pub mod earlier;
 pub mod frontier;
 pub mod generation;
 pub mod genesis;
@@ -16,6 +17,7 @@ pub mod scan;
 
 pub use codec::Codec;
 pub use digest::FrontierDigest;
+pub use earlier::PackedFrontiers;
 pub use frontier::{Frontier, Heads, SignedFrontier, UnverifiedFrontier};
 pub use history::{ActorBytes, Clock, History};
 pub use key::{AuthorGroup, DocumentKey, DocumentKind};

@@ -57,6 +57,21 @@ pub const NAME_BYTES_MAX: usize = 63;
 /// Heads in one frontier: one for each actor that can be concurrent.
 pub const FRONTIER_HEADS_MAX: usize = 64;
 
+/// Frontiers of one document in one push. Each is a signature of 64 bytes, which takes its receiver some 60 us to check: this
+/// many are half a part and a sixtieth of a second, and a thousand edits of a layer travel in a handful of pushes.
+pub const FRONTIERS_MAX: usize = 256;
+
+/// Bytes of the changes, as stored, below the frontiers of one push when it holds several. They then pack into one frame, and
+/// a large change that travels in parts is the same transfer whatever else was written after it.
+pub const FRONTIERS_CHANGE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of credit for which a push holds one more frontier than one: a signature, a head and what else says which. Half of
+/// the room is left for changes.
+pub const FRONTIER_ROOM: u64 = 256;
+
+/// Entries of a feed that need no content and are passed by in one step.
+pub const PASSED_BY_MAX: usize = 4_096;
+
 /// Entries kept in quarantine; the oldest make room. Enough to see what a faulty peer does, too few to fill a disk.
 pub const QUARANTINE_ENTRIES_MAX: u64 = 256;
 
@@ -100,8 +115,8 @@ pub const LOOK_AHEAD_ENTRIES_MAX: usize = 32;
 /// Documents whose entries a transfer noted as too large to go ahead of it. Past it nothing more goes ahead.
 pub const LOOK_AHEAD_SKIPPED_MAX: usize = 1024;
 
-/// Frontiers of one document that a link remembers to have passed. One that was forgotten is sent once more.
-pub const PASSED_FRONTIERS_MAX: usize = 64;
+/// Ranges of frontiers of one document that a link remembers to have passed. One that was forgotten is sent once more.
+pub const PASSED_RANGES_MAX: usize = 64;
 
 /// Bytes of pushes under way on one link: what a receiver grants at most, and what a sender sends at most before it heard
 /// that something of it is durable. Enough to fill 10 Mbit/s at 800 ms, a bad satellite link.

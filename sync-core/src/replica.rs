@@ -140,6 +140,10 @@ struct Link {
     resume: BTreeMap<DocumentId, Resume>,
     /// Older frontiers on the way through an entry, until the peer acknowledges them.
     stops: VecDeque<Stop>,
+    /// Several frontiers of a document that were sent together, until the peer acknowledges them.
+    batches: VecDeque<Batch>,
+    /// Documents of which the peer refused several frontiers together: they travel one by one.
+    alone: BTreeSet<DocumentRow>,
     /// Acknowledgements that came.
     acknowledgements: u64,
     /// What this link adds to [`flow::Flow`].
@@ -162,6 +166,15 @@ struct Stop {
     acknowledged_with: u64,
     entry: u64,
     log: LogSeq,
+}
+
+/// Frontiers of a document that were sent together.
+#[derive(Debug)]
+struct Batch {
+    /// The number of the acknowledgement that will mean it, over the whole link.
+    acknowledged_with: u64,
+    document: DocumentRow,
+    logs: Vec<LogSeq>,
 }
 
 /// A store and the conversations it takes part in.
@@ -329,6 +342,8 @@ impl Replica {
             transfer: None,
             resume: BTreeMap::new(),
             stops: VecDeque::new(),
+            batches: VecDeque::new(),
+            alone: BTreeSet::new(),
             acknowledgements: 0,
             counted,
             pace: flow::Pace::default(),

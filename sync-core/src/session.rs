@@ -14,6 +14,7 @@
 
 mod credit;
 pub mod dialer;
+mod greeting;
 pub mod reconcile;
 
 use std::collections::VecDeque;
@@ -26,7 +27,7 @@ use crate::limits::{HELLO_WAIT_SECONDS, PUSH_ROOM_MIN, WINDOW_STEPS_MAX};
 use crate::session::credit::Credit;
 pub use crate::session::credit::push_cost;
 use crate::session::reconcile::{Inquiry, Offer};
-use crate::wire::{Close, CloseCode, Hello, Message, Position, Push, Refuse, Resume, VERSION_MAX, VERSION_MIN, Want};
+use crate::wire::{Close, CloseCode, Message, Position, Push, Refuse, Resume, Want};
 
 /// What the owner has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +56,11 @@ pub enum Effect {
         /// Number of the entry before it.
         after: u64,
     },
-    /// Admit what came and make it durable, with the cursor, in one transaction; then [`Session::handle_stored`].
-    Store(Push),
-    /// Record that the peer made its feed durable up to here.
-    Acknowledged(Position),
+    /// Admit what came and make it durable, with the place that this side has reached by it, in one transaction; then
+    /// [`Session::handle_stored`].
+    Store(Push, Option<Position>),
+    /// Record that the peer made its feed durable up to the place of this number.
+    Acknowledged(u64),
     /// The peer will not have this frontier.
     Refused(Refuse),
     /// The peer holds the beginning of this transfer.
@@ -137,6 +139,8 @@ pub struct Session {
     in_flight: VecDeque<u64>,
     /// What was handed out last does not end its step.
     within_step: bool,
+    /// The peer knows the chain at the place of `sent`.
+    placed: bool,
     credit: Credit,
     /// A fetch was asked for and not answered yet.
     fetching: bool,
@@ -163,6 +167,7 @@ impl Session {
             sent: 0,
             in_flight: VecDeque::new(),
             within_step: false,
+            placed: false,
             credit: Credit::default(),
             fetching: false,
             synced: false,
@@ -224,10 +229,7 @@ impl Session {
                 self.effects.push_back(Effect::Close(close));
             }
             (Phase::Suspecting { .. }, _) => self.effects.push_back(Effect::Cloned),
-            (Phase::Live, Message::Push(push)) => {
-                (self.synced, self.holds_theirs) = (false, false);
-                self.effects.push_back(Effect::Store(push));
-            }
+            (Phase::Live, Message::Push(push)) => self.handle_push(push),
             (Phase::Live, Message::Acknowledge(through)) => self.handle_acknowledge(through),
             (Phase::Live, Message::Refuse(refuse)) => self.effects.push_back(Effect::Refused(refuse)),
             (Phase::Live, Message::Credit(bytes)) => self.handle_credit(bytes),
@@ -249,131 +251,21 @@ impl Session {
         }
     }
 
+    fn handle_push(&mut self, push: Push) {
+        let place = push.through.map(|through| push.place(through, self.facts.cursor));
+        if place == Some(None) {
+            self.close(CloseCode::Protocol, "a push to a place that does not follow from what is held");
+            return;
+        }
+        (self.synced, self.holds_theirs) = (false, false);
+        self.effects.push_back(Effect::Store(push, place.flatten()));
+    }
+
     /// Counts a push against what the peer was granted, by the length of its frame. Before the push itself is handed in.
     pub fn charge(&mut self, frame: u64) {
         if self.credit.charge(frame).is_err() && self.is_live() {
             self.close(CloseCode::Protocol, "more was pushed than was granted");
         }
-    }
-
-    /// Whether one of the two sides lacks something, by the peer's hello.
-    #[must_use]
-    pub fn has_work(&self, hello: &Hello) -> bool {
-        hello.cursor != Some(self.facts.head) || !(hello.head.number == 0 || self.facts.cursor == Some(hello.head))
-    }
-
-    /// Ends the conversation instead of answering the peer's hello: it should come again after the wait.
-    pub fn turn_away(&mut self, wait: Duration) {
-        let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        let message = "many come back at once; this one gets its turn later".to_owned();
-        self.close_with(Close { code: CloseCode::Busy, message, retry_after_ms, incarnation: 0 });
-    }
-
-    /// A transfer that was cut is told before the peer may push, so that it never pushes what is held: its credit follows then.
-    fn greet(&mut self) {
-        self.credit.grant(self.facts.credit);
-        self.effects.push_back(Effect::Transmit(Message::Hello(Hello {
-            version_min: VERSION_MIN,
-            version_max: VERSION_MAX,
-            store: self.facts.store,
-            incarnation: self.facts.incarnation,
-            head: self.facts.head,
-            cursor: self.facts.cursor,
-            credit: if self.facts.resume.is_empty() { self.facts.credit } else { 0 },
-        })));
-    }
-
-    /// After both hellos: before, the peer would take it for a copy of its own that goes on.
-    fn resume(&mut self) {
-        let resume = std::mem::take(&mut self.facts.resume);
-        if !resume.is_empty() {
-            self.effects.extend(resume.into_iter().map(|resume| Effect::Transmit(Message::Resume(resume))));
-            self.effects.push_back(Effect::Transmit(Message::Credit(self.facts.credit)));
-        }
-    }
-
-    fn handle_hello(&mut self, hello: &Hello) {
-        if hello.version_max.min(VERSION_MAX) < hello.version_min.max(VERSION_MIN) {
-            let message = format!(
-                "no common protocol version: {VERSION_MIN} to {VERSION_MAX} here, {} to {} there; update the older side",
-                hello.version_min, hello.version_max
-            );
-            if self.answers {
-                self.greet();
-            }
-            self.close(CloseCode::NoCommonVersion, &message);
-            return;
-        }
-        self.phase = Phase::Live;
-        self.credit.begin(hello.credit);
-        self.theirs_is_empty = hello.head.number == 0;
-        self.holds_theirs = self.theirs_is_empty || self.facts.cursor == Some(hello.head);
-        // Nothing is fetched before the answer.
-        self.fetching = true;
-        let (store, incarnation, head, cursor) = (hello.store, hello.incarnation, hello.head, hello.cursor);
-        self.effects.push_back(Effect::Meet { store, incarnation, head, cursor });
-    }
-
-    /// Before [`Session::handle_met`]: what was durable here of the peer's feed counts no more, because it is another feed.
-    pub fn handle_other_store(&mut self) {
-        self.facts.cursor = None;
-        self.holds_theirs = self.theirs_is_empty;
-    }
-
-    /// Instead of [`Session::handle_met`], by the acceptor: the peer speaks for an older copy of its store, of whose feed
-    /// everything up to this place was durable here once, and its feed goes further. It is told that as this side's cursor. If
-    /// it has lost that place it ends the session and takes a new incarnation; if not it goes on from there, and shows by
-    /// this that it is a second copy. `false`: this side has said hello already, and cannot ask.
-    pub fn handle_suspect(&mut self, now: Instant, place: Position) -> bool {
-        if !self.answers || self.phase != Phase::Live {
-            return false;
-        }
-        self.facts.cursor = Some(place);
-        self.greet();
-        self.phase = Phase::Suspecting { until: now.after(Duration::from_secs(HELLO_WAIT_SECONDS)) };
-        true
-    }
-
-    /// Before [`Session::handle_met`]: up to here of the own feed the peer may hold what it has not acknowledged.
-    pub fn handle_unsure(&mut self, until: u64) {
-        self.unsure = until;
-    }
-
-    /// The answer to [`Effect::Meet`]: where the feed goes on (0 before the first contact), or `None` when it never passed
-    /// the place that the peer named; and its end.
-    pub fn handle_met(&mut self, at: Option<u64>, head: Position) {
-        if self.answers {
-            // With the head of the feed that the peer was served from, also when that has started over since.
-            self.greet();
-        }
-        self.resume();
-        self.facts.head = head;
-        match at {
-            Some(number) => {
-                self.fetching = false;
-                self.sent = number;
-                self.summarise(number);
-                self.advance();
-            }
-            None => self.effects.push_back(Effect::Restart),
-        }
-    }
-
-    /// After [`Session::handle_met`]: refusals of earlier sessions that the peer may not have heard.
-    pub fn handle_untold(&mut self, refusals: Vec<Message>) {
-        self.effects.extend(refusals.into_iter().map(Effect::Transmit));
-    }
-
-    /// The answer to [`Effect::Restart`]: the place before the feed's first entry, and its end. The peer is told to forget
-    /// its cursor, or it would be found nowhere again when this link dies, or when nothing is in its scope.
-    pub fn handle_restarted(&mut self, origin: Position, head: Position) {
-        self.facts.head = head;
-        self.offer.prepare();
-        let start = Push { entry: None, through: Some(origin), more: head.number > 0 };
-        self.handle_step(0, vec![start], 0);
-        self.unsure = head.number;
-        self.summarise(0);
-        self.advance();
     }
 
     /// The own feed has grown to here.
@@ -388,6 +280,12 @@ impl Session {
     #[must_use]
     pub fn room(&self) -> u64 {
         self.credit.room()
+    }
+
+    /// Whether the peer knows the chain at the place that was sent last, and can tell the next one.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.placed
     }
 
     /// Bytes of pushes handed out of which the peer has not said that they are durable.
@@ -423,6 +321,7 @@ impl Session {
         self.within_step = frames.last().is_none_or(|push| push.through.is_none());
         if !self.within_step {
             self.in_flight.push_back(number);
+            self.placed = true;
         }
         self.effects.extend(frames.into_iter().map(|push| Effect::Transmit(Message::Push(push))));
         self.advance();
@@ -443,15 +342,15 @@ impl Session {
         if let Some(through) = through {
             self.facts.cursor = Some(through);
             self.holds_theirs = !more;
-            self.effects.push_back(Effect::Transmit(Message::Acknowledge(through)));
+            self.effects.push_back(Effect::Transmit(Message::Acknowledge(through.number)));
         }
         self.effects.extend(self.credit.renew().map(|bytes| Effect::Transmit(Message::Credit(bytes))));
         self.advance();
     }
 
     /// Each step is acknowledged once, in the order in which they were sent.
-    fn handle_acknowledge(&mut self, through: Position) {
-        if self.in_flight.front() != Some(&through.number) {
+    fn handle_acknowledge(&mut self, number: u64) {
+        if self.in_flight.front() != Some(&number) {
             self.close(CloseCode::Protocol, "an acknowledgement of something that was not sent");
             return;
         }
@@ -459,7 +358,7 @@ impl Session {
         if self.in_flight.is_empty() && !self.within_step {
             self.credit.settle();
         }
-        self.effects.push_back(Effect::Acknowledged(through));
+        self.effects.push_back(Effect::Acknowledged(number));
         self.advance();
     }
 

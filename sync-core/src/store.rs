@@ -18,6 +18,7 @@ mod peers;
 mod quarantine;
 mod reconcile;
 mod setup;
+mod sizes;
 mod staging;
 mod tokens;
 mod untold;
@@ -29,13 +30,15 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+pub use crate::position::chain_origin;
 pub use documents::{DocumentRow, StoredDocument, Weight};
 pub use error::{OpenError, StoreError};
-pub use feed::{FeedEntry, Scope, chain_origin};
+pub use feed::{FeedEntry, Scope};
 pub use log::{LogRow, LogSeq};
 pub use peers::{PeerRow, PeerTraffic};
 pub use quarantine::QuarantineEntry;
 pub use setup::{Authority, StoreIdentity};
+pub use sizes::{FeedRow, TableSize, TableSizes};
 pub use staging::{Held, Staged};
 pub use tokens::{Redemption, TokenRow};
 

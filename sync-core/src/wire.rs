@@ -9,6 +9,7 @@ mod encode;
 
 use crate::document::admission::Refusal;
 use crate::document::codec::{Codec, UnpackError};
+use crate::document::earlier::{EarlierError, PackedFrontiers};
 use crate::document::generation::UnverifiedRoot;
 use crate::document::{Clock, DocumentKey, FrontierDigest, Heads, UnverifiedFrontier};
 use crate::id::{DocumentId, Incarnation, NodeId, StoreId, TransferId};
@@ -17,7 +18,12 @@ pub use crate::position::Position;
 
 pub use decode::DecodeError;
 
-#[allow(missing_docs, unreachable_pub, reason = "generated code; the .proto file has the docs")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::large_enum_variant,
+    reason = "generated code; the .proto file has the docs"
+)]
 pub(crate) mod proto {
     include!("wire/generated/archipel.sync.v1.rs");
 }
@@ -44,8 +50,8 @@ pub enum Message {
     Hello(Hello),
     /// One step of the sender's feed.
     Push(Push),
-    /// The sender made the receiver's feed durable up to here.
-    Acknowledge(Position),
+    /// The sender made the receiver's feed durable up to the place of this number.
+    Acknowledge(u64),
     /// The sender took a step of the feed without its content.
     Refuse(Refuse),
     /// The sender ends the session.
@@ -98,12 +104,57 @@ pub struct Push {
     /// What the receiver lacks; `None` when it has it already, and when the feed starts over (`through` is then 0).
     pub entry: Option<PushEntry>,
     /// With this frame the receiver holds the feed up to here; `None` when more frames belong to the step.
-    pub through: Option<Position>,
+    pub through: Option<Through>,
     /// The sender's feed goes on after this frame.
     pub more: bool,
 }
 
+/// A place in the sender's feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// This one.
+    Place(Position),
+    /// The one of this number, which is one entry further than the place before, and that entry is what came.
+    Next(u64),
+}
+
+impl From<Position> for Through {
+    fn from(place: Position) -> Self {
+        Self::Place(place)
+    }
+}
+
+impl Through {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Place(place) => place.number,
+            Self::Next(number) => *number,
+        }
+    }
+}
+
 impl Push {
+    /// The place that the receiver holds with this frame, when it held `before`. `None` when it cannot be told.
+    #[must_use]
+    pub fn place(&self, through: Through, before: Option<Position>) -> Option<Position> {
+        let number = match through {
+            Through::Place(place) => return Some(place),
+            Through::Next(number) => number,
+        };
+        let (before, entry) = (before?, self.entry.as_ref()?);
+        let place = match entry {
+            PushEntry::Leave(key) => before.next(key.id(), None),
+            PushEntry::Delta(delta) if !delta.earlier.is_empty() => return None,
+            PushEntry::Delta(delta) => {
+                let frontier = &delta.frontier.as_ref()?.frontier;
+                before.next(frontier.document, Some((frontier.generation, &frontier.heads)))
+            }
+        };
+        Some(place).filter(|place| place.number == number)
+    }
+
     /// Bytes of its frame as `sender` sends it, without the length before it.
     #[must_use]
     pub fn frame_len(&self, sender: NodeId) -> u64 {
@@ -137,6 +188,8 @@ pub struct DeltaFrame {
     pub changes: Vec<u8>,
     /// The frontier; `None` in every part of a transfer but the last.
     pub frontier: Option<UnverifiedFrontier>,
+    /// Frontiers of the same document and generation that were signed before it; only of layers, and only with it.
+    pub earlier: PackedFrontiers,
     /// Which part `changes` is; `None` when it is all of the batch.
     pub part: Option<Part>,
     /// The records of this generation and of those between it and the receiver's, ascending; only with the frontier.
@@ -205,6 +258,9 @@ impl From<&Refusal> for Reason {
             Refusal::Batch(UnpackError::TooLarge | UnpackError::TooMany) => Self::TooLarge,
             // The sender then sends the whole document, which builds on nothing.
             Refusal::Batch(UnpackError::NotHeld | UnpackError::Differs) => Self::Disconnected,
+            Refusal::OneOf { refusal, .. } => Self::from(&**refusal),
+            Refusal::Earlier(EarlierError::TooMany { .. }) => Self::TooLarge,
+            Refusal::Earlier(_) => Self::Malformed,
             Refusal::Key | Refusal::Batch(_) | Refusal::Scan { .. } => Self::Malformed,
             Refusal::Misfit { .. } => Self::Malformed,
             Refusal::UnknownAuthor { .. } => Self::UnknownAuthor,
@@ -295,6 +351,14 @@ pub enum CloseCode {
     Cloned,
     /// The sender has taken a new incarnation, or the receiver has to: dial again at once.
     Restarted,
+}
+
+impl CloseCode {
+    /// Whether a side could not go on, and could not soon after either.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::NoCommonVersion | Self::Protocol | Self::Storage)
+    }
 }
 
 impl Message {

@@ -19,7 +19,7 @@ use std::path::Path;
 use automerge::ROOT;
 use automerge::transaction::Transactable;
 use serde_json::json;
-use sync_core::document::{Codec, DocumentKey, UnverifiedFrontier};
+use sync_core::document::{Codec, DocumentKey, PackedFrontiers, UnverifiedFrontier};
 use sync_core::id::{Chain, NodeId};
 use sync_core::identity::{Role, SigningKey};
 use sync_core::limits::{BUNDLE_FRAMES_MAX, PART_BYTES_MIN};
@@ -46,10 +46,11 @@ fn step(door: &Door, number: u64, key: &DocumentKey, changes: Vec<u8>, frontier:
         codec: Codec::RawZstd,
         changes,
         frontier: Some(frontier),
+        earlier: PackedFrontiers::default(),
         roots: Vec::new(),
         part: None,
     };
-    let push = Push { entry: Some(PushEntry::Delta(delta)), through: Some(place(number)), more: false };
+    let push = Push { entry: Some(PushEntry::Delta(delta)), through: Some(place(number).into()), more: false };
     Message::Push(push).encode(door.node.id())
 }
 
@@ -143,7 +144,7 @@ fn what_somebody_else_has_signed_may_be_carried() {
 
 #[test]
 fn frames_that_do_not_belong_into_a_bundle_end_its_import_and_what_came_before_stands() {
-    for frame in [Message::Acknowledge(place(1)), Message::Hello(Door::silent().hello())] {
+    for frame in [Message::Acknowledge(1), Message::Hello(Door::silent().hello())] {
         let mut door = Door::silent();
         let file = door.bundle(&[honest(&door), frame.encode(door.node.id())]);
         let refused = door.import(&file);
@@ -181,10 +182,11 @@ fn parts_that_do_not_make_up_a_transfer_change_nothing() {
             codec: Codec::RawZstd,
             changes: changes.to_vec(),
             frontier,
+            earlier: PackedFrontiers::default(),
             roots,
             part,
         };
-        let through = is_last.then(|| place(1));
+        let through = is_last.then(|| place(1).into());
         Message::Push(Push { entry: Some(PushEntry::Delta(delta)), through, more: !is_last }).encode(door.node.id())
     };
     let (first, last) = (part(&door, 0, &changes[..half], false), part(&door, half as u64, &changes[half..], true));
@@ -202,7 +204,7 @@ fn parts_that_do_not_make_up_a_transfer_change_nothing() {
 }
 
 fn bare(door: &Door, number: u64) -> Vec<u8> {
-    Message::Push(Push { entry: None, through: Some(place(number)), more: true }).encode(door.node.id())
+    Message::Push(Push { entry: None, through: Some(place(number).into()), more: true }).encode(door.node.id())
 }
 
 #[test]
@@ -242,7 +244,7 @@ fn links_are_served_between_the_steps_of_an_import() {
 
 #[test]
 fn what_the_hello_acknowledges_stands_though_a_later_frame_is_broken() {
-    for broken in [vec![0xff; 40], Message::Acknowledge(place(1)).encode(NodeId([0; 32]))] {
+    for broken in [vec![0xff; 40], Message::Acknowledge(1).encode(NodeId([0; 32]))] {
         let mut door = Door::open();
         let (node, hub) = (door.node.id(), door.hub.identity().id());
         // Something that the node is owed: the roster.

@@ -23,7 +23,7 @@ use sync_core::limits::{
     TRANSFER_BYTES_MAX, UNTOLD_TELLS_MAX,
 };
 use sync_core::part::{Part, transfer_id};
-use sync_core::wire::{CloseCode, Hello, Message, Position, Reason};
+use sync_core::wire::{CloseCode, Hello, Message, Reason};
 
 use door::{Door, changes_of, claim, document_of, frontier, hash_of, heads_of, pack};
 use pushed::{crafted, next, small};
@@ -398,8 +398,7 @@ fn a_peer_that_breaks_the_protocol_is_closed_and_may_come_again() {
         other => panic!("{other:?}"),
     };
     let before = door.dump();
-    let future = Position { number: 1, chain: sync_core::id::Chain([0; 16]) };
-    let acknowledge = Message::Acknowledge(future);
+    let acknowledge = Message::Acknowledge(1);
     assert_eq!(closes(door.say(&acknowledge)), CloseCode::Protocol, "an acknowledgement of the future");
     assert!(door.say(&acknowledge).is_empty(), "nothing is answered after a close");
     door.dial();

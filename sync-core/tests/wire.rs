@@ -7,14 +7,15 @@ use std::path::Path;
 use proptest::prelude::*;
 use sync_core::document::generation::{Root, UnverifiedRoot};
 use sync_core::document::{
-    ActorBytes, Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier,
+    ActorBytes, Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, PackedFrontiers,
+    UnverifiedFrontier,
 };
 use sync_core::id::{Chain, ChangeHash, DocumentId, Incarnation, Name, NodeId, Nonce, StoreId, TransferId};
 use sync_core::identity::{Signature, SigningKey};
 use sync_core::limits::{PART_BYTES_MIN, TRANSFER_BYTES_MAX};
 use sync_core::wire::{
     Close, CloseCode, DeltaFrame, Hello, Message, Part, Position, Push, PushEntry, Reason, Reconcile, Refuse, Resume,
-    Summary, VERSION_MAX, VERSION_MIN, Want, Wanted,
+    Summary, Through, VERSION_MAX, VERSION_MIN, Want, Wanted,
 };
 
 const REFRESH: &str = "UPDATE_GOLDEN=1 cargo test -p sync-core --test wire";
@@ -25,6 +26,28 @@ fn key() -> SigningKey {
 
 fn place(number: u64) -> Position {
     Position { number, chain: Chain([number as u8; 16]) }
+}
+
+/// Frontiers that travel below this one, by its author and by another; the last is above both, one of which came before.
+fn earlier(last: &UnverifiedFrontier) -> PackedFrontiers {
+    let with = |version, heads: &[u8]| {
+        let heads = heads.iter().map(|byte| ChangeHash([*byte; 32])).collect();
+        Frontier { version, heads: Heads::new(heads).unwrap(), ..last.frontier.clone() }
+    };
+    let signed = [with(5, &[2]).sign(&SigningKey::from_seed([2; 32])), with(6, &[1, 2]).sign(&key())];
+    PackedFrontiers::pack(&signed, last.author, &[ChangeHash([1; 32]), ChangeHash([9; 32])])
+}
+
+fn hello() -> Hello {
+    Hello {
+        version_min: VERSION_MIN,
+        version_max: VERSION_MAX,
+        store: StoreId([5; 16]),
+        incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
+        head: place(300),
+        cursor: Some(place(2)),
+        credit: 262_144,
+    }
 }
 
 /// One of each kind, from fixed keys.
@@ -41,8 +64,11 @@ fn kinds() -> Vec<(&'static str, Message)> {
     };
     let delta = |frontier, roots| {
         let (key, changes) = (base.clone(), vec![1, 2, 3]);
-        PushEntry::Delta(DeltaFrame { key, generation: 0, codec: Codec::RawZstd, changes, frontier, roots, part: None })
+        let (codec, earlier) = (Codec::RawZstd, PackedFrontiers::default());
+        DeltaFrame { key, generation: 0, codec, changes, frontier, earlier, roots, part: None }
     };
+    let earlier = earlier(&frontier);
+    let several = DeltaFrame { earlier, ..delta(Some(frontier.clone()), Vec::new()) };
     let part = |offset, changes: Vec<u8>, frontier| {
         let part = Some(Part { transfer: TransferId([6; 16]), offset, total: 5_000 });
         PushEntry::Delta(DeltaFrame {
@@ -51,6 +77,7 @@ fn kinds() -> Vec<(&'static str, Message)> {
             codec: Codec::Runs,
             changes,
             frontier,
+            earlier: PackedFrontiers::default(),
             roots: Vec::new(),
             part,
         })
@@ -72,16 +99,9 @@ fn kinds() -> Vec<(&'static str, Message)> {
     };
     let roots = vec![root(1, NodeId([8; 32])), root(2, key().node_id())];
     let resume = Resume { document: base.id(), transfer: TransferId([6; 16]), offset: 4_000 };
-    let push = |entry, through, more| Message::Push(Push { entry, through, more });
-    let hello = Hello {
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
-        store: StoreId([5; 16]),
-        incarnation: Incarnation { number: 1, nonce: Nonce([6; 8]) },
-        head: place(300),
-        cursor: Some(place(2)),
-        credit: 262_144,
-    };
+    let push = |entry, through: Option<Through>, more| Message::Push(Push { entry, through, more });
+    let at = |number| Some(Through::Place(place(number)));
+    let delta = |frontier, roots| PushEntry::Delta(delta(frontier, roots));
     let leave = PushEntry::Leave(DocumentKey::assignment(NodeId([4; 32])));
     let elsewhere = UnverifiedFrontier { author: NodeId([8; 32]), ..frontier.clone() };
     let introduced = UnverifiedFrontier { certificates: vec![vec![6; 5], vec![7; 2]], ..elsewhere.clone() };
@@ -101,18 +121,21 @@ fn kinds() -> Vec<(&'static str, Message)> {
         Wanted { document: DocumentId([4; 16]), clock: Clock::default() },
     ];
     vec![
-        ("hello", Message::Hello(hello.clone())),
-        ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello })),
-        ("push-delta", push(Some(delta(Some(frontier.clone()), Vec::new())), Some(place(3)), false)),
-        ("push-delta-of-another", push(Some(delta(Some(elsewhere.clone()), Vec::new())), Some(place(3)), true)),
-        ("push-delta-with-roots", push(Some(delta(Some(elsewhere.clone()), roots)), Some(place(3)), true)),
-        ("push-delta-with-certificates", push(Some(delta(Some(introduced), Vec::new())), Some(place(3)), true)),
+        ("hello", Message::Hello(hello())),
+        ("hello-first-contact", Message::Hello(Hello { head: place(0), cursor: None, ..hello() })),
+        ("push-delta", push(Some(delta(Some(frontier.clone()), Vec::new())), at(3), false)),
+        ("push-delta-of-another", push(Some(delta(Some(elsewhere.clone()), Vec::new())), at(3), true)),
+        ("push-delta-with-roots", push(Some(delta(Some(elsewhere.clone()), roots)), at(3), true)),
+        ("push-delta-with-certificates", push(Some(delta(Some(introduced), Vec::new())), at(3), true)),
         ("push-part", push(Some(part(0, vec![7; 4_000], None)), None, true)),
-        ("push-last-part", push(Some(part(4_000, vec![7; 1_000], Some(frontier))), Some(place(3)), false)),
-        ("push-leave", push(Some(leave), Some(place(4)), false)),
-        ("push-nothing", push(None, Some(place(5)), false)),
-        ("push-start-over", push(None, Some(place(0)), true)),
-        ("acknowledge", Message::Acknowledge(place(5))),
+        ("push-last-part", push(Some(part(4_000, vec![7; 1_000], Some(frontier.clone()))), at(3), false)),
+        ("push-leave", push(Some(leave.clone()), at(4), false)),
+        ("push-nothing", push(None, at(5), false)),
+        ("push-start-over", push(None, at(0), true)),
+        ("push-delta-next", push(Some(delta(Some(frontier.clone()), Vec::new())), Some(Through::Next(3)), false)),
+        ("push-frontiers", push(Some(PushEntry::Delta(several)), at(5), false)),
+        ("push-leave-next", push(Some(leave.clone()), Some(Through::Next(4)), false)),
+        ("acknowledge", Message::Acknowledge(5)),
         ("refuse", Message::Refuse(refuse)),
         ("close", Message::Close(close)),
         ("credit", Message::Credit(8_192)),
@@ -209,9 +232,14 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
     let changes = prop::collection::vec(any::<u8>(), 0..300);
     let part = prop::option::of((any::<[u8; 16]>(), 0..TRANSFER_BYTES_MAX / 2, any::<bool>()));
     let roots = prop::collection::vec((1..9u32, any::<u32>(), heads(), any::<[u8; 32]>(), any::<bool>()), 0..3);
+    let bytes = || prop::collection::vec(any::<u8>(), 0..70);
+    let earlier = (bytes(), bytes(), bytes(), bytes()).prop_map(|(authors, mut signatures, rows, hashes)| {
+        signatures.push(0);
+        PackedFrontiers { authors, signatures, rows, hashes }
+    });
     let codecs = prop::sample::select(vec![Codec::RawZstd, Codec::Runs, Codec::Columns]);
-    (keys(), (any::<u32>(), codecs), changes, frontier, part, roots).prop_map(
-        |(key, (generation, codec), mut changes, frontier, part, roots)| {
+    (keys(), (any::<u32>(), codecs, earlier), changes, frontier, part, roots).prop_map(
+        |(key, (generation, codec, earlier), mut changes, frontier, part, roots)| {
             let (version, heads, author, half, certificates) = frontier;
             let root = |(generation, epoch, cut, bytes, is_known)| {
                 let mut clock = Clock::default();
@@ -243,7 +271,9 @@ fn deltas() -> impl Strategy<Value = DeltaFrame> {
                 let end = offset + changes.len() as u64;
                 Part { transfer: TransferId(transfer), offset, total: if is_last { end } else { end + 1 } }
             });
-            DeltaFrame { key, generation, codec, changes, frontier: is_last.then_some(frontier), roots, part }
+            let has_earlier = key.kind == DocumentKind::Layer && is_last;
+            let earlier = if has_earlier { earlier } else { PackedFrontiers::default() };
+            DeltaFrame { key, generation, codec, changes, frontier: is_last.then_some(frontier), earlier, roots, part }
         },
     )
 }
@@ -253,7 +283,8 @@ fn messages() -> impl Strategy<Value = Message> {
     let hello = (1..9u32, 0..9u32, any::<[u8; 16]>(), any::<(u32, [u8; 8])>(), places, any::<u64>());
     let resume = (any::<[u8; 16]>(), any::<[u8; 16]>(), 0..=TRANSFER_BYTES_MAX);
     let entry = prop_oneof![deltas().prop_map(PushEntry::Delta), keys().prop_map(PushEntry::Leave)];
-    let push = (prop::option::of(entry), prop::option::of(positions()), any::<bool>());
+    let through = prop_oneof![positions().prop_map(Through::Place), (0..=i64::MAX as u64).prop_map(Through::Next)];
+    let push = (prop::option::of(entry), prop::option::of(through), any::<bool>());
     let reasons = [
         Reason::Other,
         Reason::Malformed,
@@ -303,7 +334,7 @@ fn messages() -> impl Strategy<Value = Message> {
         }),
         push.prop_filter("a push says something", |(entry, through, _)| entry.is_some() || through.is_some())
             .prop_map(|(entry, through, more)| Message::Push(Push { entry, through, more })),
-        positions().prop_map(Message::Acknowledge),
+        (0..=i64::MAX as u64).prop_map(Message::Acknowledge),
         refuse.prop_map(|(document, heads, reason, message)| {
             Message::Refuse(Refuse { document: DocumentId(document), heads, reason, message })
         }),

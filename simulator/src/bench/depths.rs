@@ -9,7 +9,9 @@ use super::{BenchError, During, write_page};
 use crate::machines;
 use crate::plan::Plan;
 use crate::scenario::{Depth, Scenario};
+use crate::stack::book::Book;
 use crate::stack::world;
+use crate::trace::Trace;
 
 /// Scenarios of which everything that matters has a place at depth 1.
 pub const COMPARED: [&str; 8] = [
@@ -143,7 +145,8 @@ fn on_machines(plan: &Plan) -> Result<Said, BenchError> {
 }
 
 fn on_the_stack(plan: &Plan) -> Result<Said, BenchError> {
-    let outcome = world::runtime().during("start a runtime")?.block_on(world::run(plan, |_| {}));
+    let outcome =
+        world::runtime().during("start a runtime")?.block_on(world::run(plan, Book::new(Trace::new(0)), |_| {}));
     let agreed = judge(plan, outcome.broken, outcome.agreed_after, outcome.disagreement)?;
     let payload = outcome.payload_bytes.iter().sum::<u64>() as f64;
     Ok(Said { payload, late: outcome.lateness.mean.as_secs_f64(), agreed })

@@ -10,7 +10,9 @@ use super::{BenchError, During, write_page};
 use crate::machines;
 use crate::plan::Plan;
 use crate::scenario::{Depth, Scenario};
+use crate::stack::book::Book;
 use crate::stack::world;
+use crate::trace::Trace;
 
 /// The workload of "Numbers to aim at": five workloads a node, a status change an hour, four outages a day, three releases
 /// and a restart in a week.
@@ -94,7 +96,7 @@ fn row(table: &mut Table, depth: Depth, size: Size, threads: usize) -> Result<()
         }
         Depth::Stack | Depth::Live => {
             let runtime = world::runtime().during("start a runtime")?;
-            let outcome = runtime.block_on(world::run(&plan, |at| meter.look(at)));
+            let outcome = runtime.block_on(world::run(&plan, Book::new(Trace::new(0)), |at| meter.look(at)));
             (outcome.agreed_after.ok_or(outcome.disagreement), outcome.broken)
         }
     };

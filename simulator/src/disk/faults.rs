@@ -10,9 +10,24 @@ pub struct Failing {
     pub after: u64,
     /// Calls that fail then; `u64::MAX` for ever.
     pub times: u64,
+    /// So many calls succeed after those, then one fails, and so on; `None`: all succeed.
+    pub period: Option<u64>,
 }
 
 impl Failing {
+    /// `times` calls fail after `after` that succeed, and no more.
+    #[must_use]
+    pub fn once(after: u64, times: u64) -> Self {
+        Self { after, times, period: None }
+    }
+
+    /// One call of so many fails, as long as it lasts. 0 and 1: every call.
+    #[must_use]
+    pub fn one_in(calls: u64) -> Self {
+        let good = calls.saturating_sub(1);
+        Self { after: good, times: 1, period: Some(good) }
+    }
+
     /// Whether this call fails.
     fn strikes(&mut self) -> bool {
         if self.after > 0 {
@@ -22,6 +37,11 @@ impl Failing {
         let strikes = self.times > 0;
         if self.times < u64::MAX {
             self.times = self.times.saturating_sub(1);
+        }
+        if let Some(good) = self.period
+            && self.times == 0
+        {
+            (self.after, self.times) = (good, 1);
         }
         strikes
     }

@@ -215,6 +215,11 @@ impl State {
         Ok(read)
     }
 
+    /// Changes that have not become durable.
+    pub(super) fn unsynced(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Bytes of all files together.
     pub(super) fn held_bytes(&self) -> u64 {
         self.files.values().map(|file| file.content.length()).sum()

@@ -121,10 +121,10 @@ fn a_full_disk_leaves_the_database_readable_and_works_again_with_room() {
 fn calls_fail_from_where_and_as_long_as_is_said() {
     let disk = disk();
     let connection = filled(&disk);
-    let failing = Some(Failing { after: 1, times: 1 });
+    let failing = Some(Failing::once(1, 1));
     for (faults, effect) in [
         (Faults { writes: failing, ..Faults::default() }, (|it| it.writes_failed) as fn(Effects) -> u64),
-        (Faults { syncs: Some(Failing { after: 0, times: 1 }), ..Faults::default() }, |it| it.syncs_failed),
+        (Faults { syncs: Some(Failing::once(0, 1)), ..Faults::default() }, |it| it.syncs_failed),
     ] {
         disk.set_faults(faults);
         assert_eq!(insert(&connection), Err(ErrorCode::SystemIoFailure));
@@ -132,7 +132,7 @@ fn calls_fail_from_where_and_as_long_as_is_said() {
         insert(&connection).unwrap();
     }
     drop(connection);
-    disk.set_faults(Faults { reads: Some(Failing { after: 0, times: u64::MAX }), ..Faults::default() });
+    disk.set_faults(Faults { reads: Some(Failing::once(0, u64::MAX)), ..Faults::default() });
     let refused = Connection::open_with_flags_and_vfs("a.db", OpenFlags::default(), disk.name());
     assert!(refused.and_then(|connection| count(&connection)).is_err());
     assert!(disk.effects().reads_failed > 0);
@@ -185,7 +185,7 @@ const OPTIONS: simulated_vfs::OpenOptions = simulated_vfs::OpenOptions {
 fn a_short_read_is_counted() {
     let disk = disk();
     drop(filled(&disk));
-    disk.set_faults(Faults { short_reads: Some(Failing { after: 0, times: u64::MAX }), ..Faults::default() });
+    disk.set_faults(Faults { short_reads: Some(Failing::once(0, u64::MAX)), ..Faults::default() });
     assert!(count(&connect(&disk)).is_err());
     assert!(disk.effects().reads_short > 0);
 }
@@ -260,4 +260,15 @@ fn a_file_that_was_not_synced_with_its_folder_may_be_gone() {
     connection.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE t (a)").unwrap();
     assert_eq!(disk.crash_image(CrashPolicy::Lost, &mut Random::new(1)).files().len(), 0);
     assert_eq!(disk.crash_image(CrashPolicy::Kept, &mut Random::new(1)).files().len(), 1);
+}
+
+#[test]
+fn a_share_of_the_calls_fails_for_as_long_as_the_fault_lasts() {
+    let mut fate = faults::Fate::default();
+    fate.faults.writes = Some(Failing::one_in(5));
+    let failed = (0..100).filter(|_| fate.strikes(faults::Call::Write)).count();
+    assert_eq!(failed, 20);
+    fate.faults.writes = Some(Failing::once(5, 2));
+    let failed = (0..100).filter(|_| fate.strikes(faults::Call::Write)).count();
+    assert_eq!(failed, 2);
 }

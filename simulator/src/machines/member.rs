@@ -251,7 +251,7 @@ impl Member {
     pub(super) fn start(&mut self, now: Micros) -> Result<bool, ReplicaError> {
         let medium = match std::mem::replace(&mut self.process, Process::Absent) {
             Process::Off(medium) => medium,
-            other => {
+            other @ (Process::Absent | Process::Runs(_)) => {
                 self.process = other;
                 return Ok(false);
             }
@@ -298,7 +298,7 @@ impl Member {
     pub(super) fn end(&mut self, in_order: bool) {
         let running = match std::mem::replace(&mut self.process, Process::Absent) {
             Process::Runs(running) => running,
-            other => {
+            other @ (Process::Absent | Process::Off(_)) => {
                 self.process = other;
                 return;
             }

@@ -278,27 +278,22 @@ impl Part<'_> {
 
     fn hear(&mut self, member: usize, end: Option<usize>, event: &Event) {
         self.note(member, &Note::Replica(event));
-        match event {
-            Event::Changed(key) => {
-                self.counts.changes += 1;
-                self.last_change = self.now;
-                if key.kind != DocumentKind::Observed {
-                    self.want_pass(member, self.now);
-                }
-                if key.kind == DocumentKind::Roster {
-                    self.advertise(member);
-                }
+        if let Event::Changed(key) = event {
+            self.counts.changes += 1;
+            self.last_change = self.now;
+            if key.kind != DocumentKind::Observed {
+                self.want_pass(member, self.now);
             }
-            Event::LinkLive(_) => {
-                if let Some(it) = self.members.get_mut(member) {
-                    it.figures.sessions += 1;
-                    let end = end.and_then(|end| it.ends.get_mut(end));
-                    if let Some(connection) = end.and_then(|end| end.connection.as_mut()) {
-                        connection.is_live = true;
-                    }
-                }
+            if key.kind == DocumentKind::Roster {
+                self.advertise(member);
             }
-            _ => {}
+        }
+        if let (Event::LinkLive(_), Some(it)) = (event, self.members.get_mut(member)) {
+            it.figures.sessions += 1;
+            let end = end.and_then(|end| it.ends.get_mut(end));
+            if let Some(connection) = end.and_then(|end| end.connection.as_mut()) {
+                connection.is_live = true;
+            }
         }
     }
 

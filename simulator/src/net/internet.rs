@@ -101,6 +101,12 @@ impl Internet {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// The true time of day, in seconds since 1970.
+    #[must_use]
+    pub fn time_of_day(&self) -> u64 {
+        self.inner().epoch + self.now() / 1_000_000
+    }
+
     /// Delivers what is due, for ever. To be run beside everything else.
     pub async fn carry(self) {
         loop {
@@ -213,6 +219,14 @@ impl Internet {
         let inner = self.inner();
         let line = inner.lines.get(&(from, to));
         line.map(|line| [line.counted(Way::ToHub), line.counted(Way::ToNode)]).unwrap_or_default()
+    }
+
+    /// Whether datagrams are under way to a member, or wait for it.
+    #[must_use]
+    pub fn is_awaited(&self, member: MemberId) -> bool {
+        let inner = self.inner();
+        let waits = |(socket, inbox): (&SocketId, &Inbox)| socket.member == member && !inbox.datagrams.is_empty();
+        inner.flights.iter().any(|flight| flight.0.to.member == member) || inner.sockets.iter().any(waits)
     }
 
     /// How many datagrams were lost for each reason.

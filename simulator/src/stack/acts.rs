@@ -8,7 +8,7 @@ use hub::service::fleet::{FleetCommand, NodeRequest};
 use super::site::{Role, Site};
 use super::world::{Fault, Todo, World, id, policy};
 use crate::disk::{CrashPolicy, Failing, Faults};
-use crate::plan::{Action, Event, Name};
+use crate::plan::{Action, Event, Name, PlannedClock};
 use crate::workload::remark;
 
 /// The database file, which rots.
@@ -21,7 +21,7 @@ impl World<'_> {
         match &event.action {
             Action::Join => {
                 if !self.join(name).await {
-                    self.put(self.now() + RETRY, Todo::Join(name.clone()));
+                    self.put(self.now() + RETRY, Todo::Join(name.clone(), RETRY));
                 }
                 true
             }
@@ -40,13 +40,15 @@ impl World<'_> {
                 let held = site.disk().held_bytes();
                 site.disk().set_faults(Faults { capacity: Some(held), ..site.disk().faults() });
             }),
-            Action::LyingFsync { lasts } => self.last(name, Fault::Disk, *lasts, |_, site| {
-                site.disk().set_faults(Faults { lying_syncs: true, ..site.disk().faults() });
-            }),
+            Action::LyingFsync { lasts } => {
+                self.doubtful.insert(name.clone());
+                self.last(name, Fault::Disk, *lasts, |_, site| {
+                    site.disk().set_faults(Faults { lying_syncs: true, ..site.disk().faults() });
+                })
+            }
             Action::IoErrors { lasts, share } => {
-                // One in so many fails, for as long as it lasts.
-                let after = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
-                let failing = Some(Failing { after: after.min(1000), times: 3 });
+                let one_in = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
+                let failing = Some(Failing::one_in(one_in));
                 self.last(name, Fault::Disk, *lasts, |_, site| {
                     let faults = Faults { writes: failing, syncs: failing, ..site.disk().faults() };
                     site.disk().set_faults(faults);
@@ -55,7 +57,12 @@ impl World<'_> {
             Action::BitRot { bits } => {
                 let Some(site) = self.sites.get(name) else { return false };
                 let disk = site.disk().clone();
-                (0..*bits).filter(|_| disk.rot(DATABASE, &mut self.random).is_some()).count() > 0
+                let has_rotted = (0..*bits).filter(|_| disk.rot(DATABASE, &mut self.random).is_some()).count() > 0;
+                if has_rotted {
+                    self.doubtful.insert(name.clone());
+                    self.rotted.insert(name.clone());
+                }
+                has_rotted
             }
             Action::RestoreBackup { .. } => {
                 let Some(copy) = self.backups.remove(&number) else { return false };
@@ -114,7 +121,7 @@ impl World<'_> {
             }
             Fault::Disk => {
                 if let Some(site) = self.sites.get(name) {
-                    site.disk().set_faults(Faults::default());
+                    site.mend_disk();
                 }
             }
             Fault::Drift => {
@@ -155,10 +162,14 @@ impl World<'_> {
         true
     }
 
-    fn planned_drift(&self, name: &Name) -> i32 {
+    fn planned_clock(&self, name: &Name) -> Option<PlannedClock> {
         let hubs = self.plan.hubs.iter().map(|hub| (&hub.name, hub.clock));
         let nodes = self.plan.nodes.iter().map(|node| (&node.name, node.clock));
-        hubs.chain(nodes).find(|(member, _)| *member == name).map_or(0, |(_, clock)| clock.drift.0)
+        hubs.chain(nodes).find(|(member, _)| *member == name).map(|(_, clock)| clock)
+    }
+
+    fn planned_drift(&self, name: &Name) -> i32 {
+        self.planned_clock(name).map_or(0, |clock| clock.drift.0)
     }
 
     async fn crash(&mut self, name: &Name, policy: CrashPolicy, down: Duration) -> bool {
@@ -171,11 +182,7 @@ impl World<'_> {
     }
 
     async fn lose_power(&mut self, name: &Name, policy: CrashPolicy, down: Duration) -> bool {
-        let keeps_time = {
-            let hubs = self.plan.hubs.iter().map(|hub| (&hub.name, hub.clock));
-            let nodes = self.plan.nodes.iter().map(|node| (&node.name, node.clock));
-            hubs.chain(nodes).find(|(member, _)| *member == name).is_none_or(|(_, clock)| clock.keeps_time)
-        };
+        let keeps_time = self.planned_clock(name).is_none_or(|clock| clock.keeps_time);
         let done = self.crash(name, policy, down).await;
         if done && !keeps_time {
             self.clock(name, |wall| wall.set(0));
@@ -209,18 +216,26 @@ impl World<'_> {
     }
 
     async fn wipe(&mut self, name: &Name) -> bool {
+        let Some(site) = self.running(name) else { return false };
+        site.stop().await;
+        let done = self.give_back(name);
+        if done {
+            self.start(name).await;
+        }
+        done
+    }
+
+    /// Gives a machine that is off an empty database with its identity.
+    pub(super) fn give_back(&mut self, name: &Name) -> bool {
         let hub = self.plan.nodes.iter().find(|node| node.name == *name).and_then(|node| node.hubs.first());
         let address = hub.and_then(|hub| self.sites.get(hub)).or_else(|| self.sites.get(name)).map(Site::address);
-        let site = self.sites.get_mut(name).filter(|site| site.handle().is_some());
-        let (Some(site), Some(address)) = (site, address) else { return false };
+        let (Some(site), Some(address)) = (self.sites.get_mut(name), address) else { return false };
         let Some(identity) = self.identities.get(name) else { return false };
-        site.stop().await;
-        if let Err(error) = site.wipe(identity, address) {
+        let result = site.wipe(identity, address);
+        if let Err(error) = &result {
             self.broken.push(format!("{name} could not get its identity back: {error}"));
-            return false;
         }
-        self.start(name).await;
-        true
+        result.is_ok()
     }
 
     /// Workloads of a node report another status.

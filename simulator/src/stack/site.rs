@@ -18,19 +18,25 @@ use sync_core::store::{OpenError, Store};
 use sync_core::transport::{Clock, Endpoint, ListenError, Machine, ReplicaHandle, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
+use super::book::{Book, observe};
 use super::wall::WallClock;
-use crate::disk::{CrashPolicy, Disk, Geometry};
+use crate::disk::{CrashPolicy, Disk, Faults, Geometry};
 use crate::net::port::Port;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
 use crate::target::Target;
+use crate::trace::{Ended, Happening, Member};
 
 /// The port of every hub.
 pub const HUB_PORT: u16 = 7440;
 
 /// The database on a simulated disk.
 const DATABASE: &str = "archipel.db";
+
+/// A clock that is further off than this is said to be wrong.
+const CLOCK_OFF_SECONDS: u64 = 3600;
 
 /// What a site is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,7 @@ pub struct Site {
     internet: Internet,
     disk: Disk,
     geometry: Geometry,
+    capacity: Option<u64>,
     wall: WallClock,
     target: Target,
     settings: Settings,
@@ -57,6 +64,7 @@ pub struct Site {
     witness: Witness,
     boots: u64,
     running: Option<Running>,
+    book: Option<(Book, Member)>,
 }
 
 impl std::fmt::Debug for Site {
@@ -72,6 +80,8 @@ struct Running {
     port: Arc<Port>,
     stop: oneshot::Sender<()>,
     tasks: JoinSet<Result<(), String>>,
+    /// Ends with the process.
+    _observer: JoinSet<()>,
 }
 
 /// Why a site does not run. What it was asked to do did not happen.
@@ -104,6 +114,21 @@ pub enum SiteError {
     Ended(String),
 }
 
+impl SiteError {
+    /// Whether the database is damaged, so that it does not help to try again.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        if let Self::Open(OpenError::Store(error)) | Self::Serve(ServeError::Store(error)) = self {
+            return error.is_damage();
+        }
+        let (Self::Replica(error) | Self::Serve(ServeError::Replica(error))) = self else { return false };
+        if let ReplicaError::Open(OpenError::Store(error)) | ReplicaError::Store(error) = error {
+            return error.is_damage();
+        }
+        matches!(error, ReplicaError::Identity(_))
+    }
+}
+
 /// What a site is made with.
 #[derive(Debug, Clone)]
 pub struct SiteConfig {
@@ -117,6 +142,8 @@ pub struct SiteConfig {
     pub seed: u64,
     /// Its disk.
     pub geometry: Geometry,
+    /// How much fits on it, in bytes; `None`: whatever comes.
+    pub capacity: Option<u64>,
     /// Its clock.
     pub wall: WallClock,
     /// Of links.
@@ -130,14 +157,17 @@ impl Site {
     #[must_use]
     pub fn new(config: SiteConfig, internet: Internet) -> Self {
         internet.add_member(config.member);
+        let disk = Disk::new(config.seed, config.geometry);
+        disk.set_faults(Faults { capacity: config.capacity, ..Faults::default() });
         Self {
             name: config.name,
             role: config.role,
             member: config.member,
             seed: config.seed,
             internet,
-            disk: Disk::new(config.seed, config.geometry),
+            disk,
             geometry: config.geometry,
+            capacity: config.capacity,
             wall: config.wall,
             target: Target::default(),
             settings: config.settings,
@@ -145,6 +175,7 @@ impl Site {
             witness: no_witness(),
             boots: 0,
             running: None,
+            book: None,
         }
     }
 
@@ -182,6 +213,17 @@ impl Site {
     #[must_use]
     pub fn handle(&self) -> Option<&ReplicaHandle> {
         self.running.as_ref().map(|running| &running.handle)
+    }
+
+    /// Writes what happens to it into a book, under this name.
+    pub fn write_into(&mut self, book: Book, name: Member) {
+        self.book = Some((book, name));
+    }
+
+    fn tell(&self, what: impl FnOnce(Member) -> Happening) {
+        if let Some((book, member)) = &self.book {
+            book.tell(what(member.clone()));
+        }
     }
 
     /// Is told of crash points from the next start on.
@@ -239,6 +281,22 @@ impl Site {
     /// # Errors
     /// [`SiteError`]; it stays off.
     pub async fn start(&mut self) -> Result<(), SiteError> {
+        let started = self.start_process().await;
+        match &started {
+            Ok(()) => {
+                let (boot, is_hub) = (u32::try_from(self.boots).unwrap_or(u32::MAX), self.role == Role::Hub);
+                let off = self.wall.now_ms() / 1000 - i64::try_from(self.internet.time_of_day()).unwrap_or(0);
+                if let Some(node) = self.handle().map(|handle| handle.identity().id()) {
+                    let clock_is_wrong = off.unsigned_abs() > CLOCK_OFF_SECONDS;
+                    self.tell(|member| Happening::Started { member, boot, node, is_hub, clock_is_wrong });
+                }
+            }
+            Err(error) => self.tell(|member| Happening::Failed { member, message: error.to_string() }),
+        }
+        started
+    }
+
+    async fn start_process(&mut self) -> Result<(), SiteError> {
         let (machine, port) = self.boot();
         let store = Store::open_on(self.disk.name(), DATABASE)?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -270,7 +328,8 @@ impl Site {
                 let told = |_, handle: &ReplicaHandle| drop(started.send(handle.clone()));
                 let witness = self.witness.clone();
                 let serve = serve_on(replica, endpoint, config, machine, witness, api, told, stopped);
-                tasks.spawn(async move { serve.await.map_err(|error| error.to_string()) });
+                let span = tracing::info_span!("hub", name = %self.name);
+                tasks.spawn(async move { serve.await.map_err(|error| error.to_string()) }.instrument(span));
                 admin = handler.await.ok();
             }
             Role::Node => {
@@ -284,14 +343,19 @@ impl Site {
                 };
                 let told = |handle: &ReplicaHandle| drop(started.send(handle.clone()));
                 let run = island.run(replica, told, stopped);
-                tasks.spawn(async move { run.await.map_err(|error: RunError| error.to_string()) });
+                let span = tracing::info_span!("node", name = %self.name);
+                tasks.spawn(async move { run.await.map_err(|error: RunError| error.to_string()) }.instrument(span));
             }
         }
         let Ok(handle) = handle.await else {
             let ended = tasks.join_next().await;
             return Err(SiteError::Ended(format!("{ended:?}")));
         };
-        self.running = Some(Running { handle, admin, port, stop, tasks });
+        let mut observer = JoinSet::new();
+        if let Some((book, member)) = &self.book {
+            observe(book, member, &handle, &self.target, &mut observer);
+        }
+        self.running = Some(Running { handle, admin, port, stop, tasks, _observer: observer });
         Ok(())
     }
 
@@ -311,11 +375,19 @@ impl Site {
             None => Look::Runs,
             Some(end) => {
                 self.running = None;
-                Look::Ended(match end {
+                self.tell(|member| Happening::Stopped { member, how: Ended::ByItself });
+                let has_panicked = end.is_err();
+                let why = match end {
                     Ok(Ok(())) => "it stopped".to_owned(),
                     Ok(Err(error)) => error,
                     Err(error) => format!("a panic: {error}"),
-                })
+                };
+                let message = why.clone();
+                self.tell(|member| match has_panicked {
+                    true => Happening::Panicked { member, message },
+                    false => Happening::Failed { member, message },
+                });
+                Look::Ended(why)
             }
         }
     }
@@ -326,6 +398,7 @@ impl Site {
             let _ = stop.send(());
             while tasks.join_next().await.is_some() {}
             port.kill().await;
+            self.tell(|member| Happening::Stopped { member, how: Ended::InOrder });
         }
     }
 
@@ -336,11 +409,15 @@ impl Site {
         if let Some(Running { mut tasks, port, .. }) = self.running.take() {
             port.kill().await;
             tasks.shutdown().await;
+            let how = if policy == CrashPolicy::Kept { Ended::Killed } else { Ended::WithoutPower };
+            self.tell(|member| Happening::Stopped { member, how });
         }
         if policy != CrashPolicy::Kept {
             self.target.lose_power();
         }
-        self.disk = Disk::from_image(random.next_u64(), &image);
+        let faults = self.disk.faults();
+        self.set_disk(Disk::from_image(random.next_u64(), &image));
+        self.disk.set_faults(faults);
     }
 
     /// Loses its database and gets its identity back, while it is off.
@@ -349,7 +426,7 @@ impl Site {
     /// [`SiteError`]; it has no database.
     pub fn wipe(&mut self, identity: &Identity, hub: SocketAddr) -> Result<(), SiteError> {
         let (machine, _) = self.boot();
-        self.disk = Disk::new(self.seed ^ self.boots, self.geometry);
+        self.set_disk(Disk::new(self.seed ^ self.boots, self.geometry));
         let mut store = Store::open_on(self.disk.name(), DATABASE)?;
         match self.role {
             Role::Node => give_back(&mut store, identity, &hub.to_string(), &mut *machine.entropy())?,
@@ -368,6 +445,12 @@ impl Site {
     /// Puts other files under a machine that is off: an older copy, or another machine's.
     pub fn set_disk(&mut self, disk: Disk) {
         self.disk = disk;
+        self.mend_disk();
+    }
+
+    /// Ends every fault of its disk.
+    pub fn mend_disk(&self) {
+        self.disk.set_faults(Faults { capacity: self.capacity, ..Faults::default() });
     }
 
     fn boot(&mut self) -> (Machine, Arc<Port>) {

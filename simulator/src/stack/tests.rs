@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use hub::service::{AdminCommand, AdminReply, AssignTarget, KeyedObject};
 use serde_json::json;
+use sync_core::document::DocumentKey;
 use sync_core::id::Name;
 use sync_core::transport::Settings;
 
+use super::book::Book;
 use super::site::{Role, Site, SiteConfig};
 use super::wall::WallClock;
 use crate::disk::{CrashPolicy, Geometry};
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
+use crate::trace::Trace;
 
 const START: u64 = 1_780_000_000;
 
@@ -23,6 +26,7 @@ fn site(internet: &Internet, name: &str, role: Role, number: u32, seed: u64) -> 
         member: MemberId(number),
         seed: seed.wrapping_mul(1000) + u64::from(number),
         geometry: Geometry::default(),
+        capacity: None,
         wall: WallClock::new(START as i64 * 1000, 0),
         settings: Settings::default(),
         interval: Duration::from_secs(60),
@@ -116,6 +120,45 @@ fn a_fleet_lives_through_a_day_and_the_same_seed_gives_the_same_day_to_the_byte(
     assert_ne!(first, day(8));
 }
 
+#[test]
+fn a_remark_about_a_target_that_looks_as_before_is_reported_and_then_nothing_more_is_written() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let internet = Internet::new(START);
+        tokio::spawn(internet.clone().carry());
+        let mut hub = site(&internet, "hub", Role::Hub, 0, 1);
+        let mut node = site(&internet, "node", Role::Node, 1, 1);
+        internet.add_line(node.member(), hub.member(), Shape::default(), 1);
+        hub.found(None).await.unwrap();
+        hub.start().await.unwrap();
+        layer(&hub, 1).await;
+        let labels = [("site".to_owned(), "any".to_owned())].into();
+        let token = hub.ask(AdminCommand::CreateToken { ttl_seconds: 3600, labels }).await.unwrap().unwrap();
+        let AdminReply::Token(token) = token else { panic!("no token") };
+        node.join(token.token, hub.address()).await.unwrap();
+        node.start().await.unwrap();
+        let layers = vec![Name::new("base").unwrap()];
+        let target = AssignTarget::Selector([("site".to_owned(), "any".to_owned())].into());
+        hub.ask(AdminCommand::Assign { layers, target }).await.unwrap().unwrap();
+        until("it applied the release", || replicas(&node) == Some(1)).await;
+        let own = DocumentKey::observed(node.identity().unwrap().id());
+        for ready in ["1 of 2 ready", "2 of 2 ready"] {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            node.target().set_remark("apps/Deployment/shop/web", ready);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            let key = own.clone();
+            let view = hub.handle().unwrap().call(move |replica, _| replica.read(&key)).await.unwrap().unwrap();
+            assert_eq!(view.unwrap().state["objects"]["apps/Deployment/shop/web"]["message"], ready);
+        }
+        let rows = || node.handle().unwrap().call(|replica, _| replica.rows_written());
+        let before = rows().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(rows().await.unwrap(), before);
+        node.stop().await;
+        hub.stop().await;
+    });
+}
+
 /// Two vans, a tunnel, an edit, a crash and a loss of power.
 const TWO_VANS: &str = r#"
 name = "two-vans"
@@ -160,13 +203,149 @@ at = ["40m"]
 values = 2
 "#;
 
+/// A boat that loses what a disk can lose, and whose clock and address change.
+const ONE_BOAT: &str = r#"
+name = "one-boat"
+rehearses = "A boat is set back, wiped, cloned, full and in 1970"
+duration = "4h"
+
+[heal]
+within = "90m"
+
+[[group]]
+name = "boat"
+layers = ["base"]
+
+[[layer]]
+name = "base"
+
+[[event]]
+kind = "edit"
+layer = "base"
+every = "20m"
+
+[[event]]
+kind = "status"
+every = "7m"
+
+[[event]]
+kind = "restore-backup"
+at = ["45m"]
+age = "30m"
+
+[[event]]
+kind = "clock-1970"
+at = ["50m"]
+
+[[event]]
+kind = "disk-full"
+at = ["59m"]
+lasts = "10m"
+
+[[event]]
+kind = "address-change"
+at = ["80m"]
+
+[[event]]
+kind = "clone-disk"
+at = ["85m"]
+lasts = "30m"
+
+[[event]]
+kind = "wipe-store"
+at = ["125m"]
+
+[[event]]
+kind = "target-edit"
+at = ["130m"]
+"#;
+
 #[test]
-fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_outcome() {
-    let scenario = crate::scenario::Scenario::parse("two-vans.toml", TWO_VANS).unwrap();
+fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_trace() {
+    for (file, text) in [("two-vans.toml", TWO_VANS), ("one-boat.toml", ONE_BOAT)] {
+        let scenario = crate::scenario::Scenario::parse(file, text).unwrap();
+        let run = |seed| {
+            let plan = crate::plan::Plan::expand(&scenario, seed, crate::scenario::Depth::Stack).unwrap();
+            let book = Book::new(Trace::new(8));
+            super::world::runtime().unwrap().block_on(super::world::run(&plan, book, |_| ()))
+        };
+        let outcome = run(3);
+        assert_eq!(outcome.broken, Vec::<String>::new());
+        assert!(outcome.agreed_after.is_some(), "{file}: {:?}", outcome.disagreement);
+        assert!(outcome.trace.1 > 50, "{:?}", outcome.trace);
+        assert_eq!(outcome, run(3));
+        assert_ne!(outcome.trace, run(4).trace);
+    }
+}
+
+/// A hub whose disk is full for four hours.
+const A_FULL_HUB: &str = r#"
+name = "a-full-hub"
+rehearses = "A hub without room does not make its nodes dial all the time"
+duration = "6h"
+
+[[group]]
+name = "van-{n}"
+count = 2
+layers = ["base"]
+
+[[layer]]
+name = "base"
+
+[[event]]
+kind = "disk-full"
+on = ["hub"]
+at = ["1h"]
+lasts = "4h"
+
+[[event]]
+kind = "status"
+rate = "6/h"
+values = 1
+"#;
+
+#[test]
+fn a_hub_without_room_is_dialled_less_and_less_often() {
+    let scenario = crate::scenario::Scenario::parse("a-full-hub.toml", A_FULL_HUB).unwrap();
     let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
-    let run = || super::world::runtime().unwrap().block_on(super::world::run(&plan, |_| ()));
-    let outcome = run();
-    assert_eq!(outcome.broken, Vec::<String>::new());
+    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, Book::new(Trace::new(8)), |_| ()));
     assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
-    assert_eq!(outcome, run());
+    // Two nodes, four hours, a link every two and a half minutes, some 12 kB each way for a handshake and a hello.
+    assert!(outcome.wire_bytes.iter().sum::<u64>() < 6_000_000, "{:?}", outcome.wire_bytes);
+}
+
+/// A link that comes and goes every few seconds.
+const A_LOOSE_CABLE: &str = r#"
+name = "a-loose-cable"
+rehearses = "What a link costs that has next to nothing to carry"
+duration = "3h"
+
+[[group]]
+name = "gate"
+layers = ["base"]
+links = ["loose"]
+
+[link.loose]
+calendar = ["contact"]
+
+[calendar.contact]
+kind = "tunnels"
+up = "40s"
+down = "40s"
+
+[[layer]]
+name = "base"
+objects = 2
+size = "2kB"
+"#;
+
+#[test]
+fn a_link_that_has_nothing_to_carry_costs_its_handshake_and_little_more() {
+    let scenario = crate::scenario::Scenario::parse("a-loose-cable.toml", A_LOOSE_CABLE).unwrap();
+    let plan = crate::plan::Plan::expand(&scenario, 1, crate::scenario::Depth::Stack).unwrap();
+    let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, Book::new(Trace::new(8)), |_| ()));
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    let [_, to_node] = outcome.wire_bytes;
+    // Some 135 links of a handshake and a hello. A look for larger packets would take 5 kB more on each.
+    assert!(to_node < 135 * 2_500, "{to_node}");
 }

@@ -2,7 +2,7 @@
 //! agree.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
@@ -11,21 +11,31 @@ use sync_core::identity::Identity;
 use sync_core::transport::Settings;
 use tokio::time::{Instant, sleep_until};
 
-use super::site::{Look, Role, Site, SiteConfig};
+use super::book::Book;
+use super::site::{Look, Role, Site, SiteConfig, SiteError};
 use super::wall::WallClock;
+use crate::checks::Checks;
 use crate::disk::{Disk, Geometry};
+use crate::holding::Look as Reading;
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
 use crate::plan::stream::Stream;
 use crate::plan::{Action, Event, Name, Plan, PlannedClock};
 use crate::random::Random;
 use crate::scenario::{self, LinkState};
+use crate::trace::{Happening, Work};
 use crate::workload::LayerContent;
 
 mod agreement;
+mod checking;
+mod faults;
+mod healing;
 mod lateness;
+mod outcome;
+mod traffic;
 mod words;
 
+pub use outcome::{Outcome, Tally};
 use words::kind;
 pub(super) use words::policy;
 pub use words::shape;
@@ -40,33 +50,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(60);
 /// How long a supervisor waits before it starts a process again that has ended.
 const START_AGAIN: Duration = Duration::from_secs(10);
 
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// How long after the healing all agreed.
-    pub agreed_after: Option<Duration>,
-    /// What kept them from it.
-    pub disagreement: Option<String>,
-    /// What broke.
-    pub broken: Vec<String>,
-    /// What went over all lines between members: bytes of IP packets away from the dialers, and to them.
-    pub wire_bytes: [u64; 2],
-    /// Frames with their lengths over all links of hubs: in, out.
-    pub payload_bytes: [u64; 2],
-    /// How late nodes were with releases that they applied.
-    pub lateness: crate::machines::Quantiles,
-    /// How often each kind of event was asked for, and how often it took effect.
-    pub events: BTreeMap<&'static str, Tally>,
-}
-
-/// How often something was to happen and did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Asked for.
-    pub planned: u64,
-    /// Took effect.
-    pub reached: u64,
-}
+/// How long whoever sets up a node that could not join waits at most before the next try.
+const JOIN_WAIT_MAX: Duration = Duration::from_secs(1800);
 
 /// What the world has to do at some time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +64,8 @@ pub(super) enum Todo {
     Event(usize),
     /// A process starts.
     Start(Name),
-    /// A node tries to join again.
-    Join(Name),
+    /// A node tries to join again, after so long a wait; the next is twice as long.
+    Join(Name, Duration),
     /// A fault ends.
     End(Name, Fault),
     /// The world looks at its members.
@@ -106,6 +91,10 @@ pub(super) struct World<'p> {
     pub(super) layers: BTreeMap<String, LayerContent>,
     pub(super) backups: BTreeMap<usize, Disk>,
     pub(super) revoked: Vec<Name>,
+    /// Whose disk did not keep its word: it lied about a sync or rotted.
+    pub(super) doubtful: BTreeSet<Name>,
+    /// Whose disk has rotted. What it damaged may be found late or never, so the healing replaces it.
+    pub(super) rotted: BTreeSet<Name>,
     pub(super) joined: Vec<Name>,
     pub(super) random: Random,
     pub(super) lateness: lateness::Lateness,
@@ -114,6 +103,12 @@ pub(super) struct World<'p> {
     forgotten: [i64; 2],
     pub(super) broken: Vec<String>,
     pub(super) is_healed: bool,
+    pub(super) book: Book,
+    pub(super) lasting: BTreeMap<(Name, Fault), faults::Lasting>,
+    pub(super) has_seen_a_twin: bool,
+    pub(super) checks: Checks,
+    applied: BTreeMap<Name, String>,
+    unread: u64,
     start: Instant,
     todo: BinaryHeap<Reverse<(Duration, Todo)>>,
     events: BTreeMap<&'static str, Tally>,
@@ -121,21 +116,30 @@ pub(super) struct World<'p> {
 }
 
 /// Runs `plan`. To be called on a paused clock ([`runtime`]).
-pub async fn run(plan: &Plan, mut told: impl FnMut(Duration)) -> Outcome {
-    let mut world = World::new(plan);
+pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Outcome {
+    let mut world = World::new(plan, book);
     let carrier = tokio::spawn(world.internet.clone().carry());
     world.set_up().await;
     world.schedule();
     while let Some(at) = world.step().await {
         told(at);
     }
-    world.heal().await;
-    let mut outcome = world.agree().await;
+    let mut outcome = Outcome::default();
+    if world.broken.is_empty() {
+        world.heal().await;
+        world.check_all(Reading::Changes).await;
+    }
+    if world.broken.is_empty() {
+        outcome = world.agree().await;
+        world.check_all(Reading::Changes).await;
+    }
+    world.conclude(&mut outcome).await;
     world.account(&mut outcome).await;
     for site in world.sites.values_mut() {
         site.stop().await;
     }
     carrier.abort();
+    outcome.trace = world.book.with_trace(|trace| (trace.hash(), trace.length()));
     outcome
 }
 
@@ -148,7 +152,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 impl<'p> World<'p> {
-    fn new(plan: &'p Plan) -> Self {
+    fn new(plan: &'p Plan, book: Book) -> Self {
         let internet = Internet::new(plan.start.0);
         let mut world = Self {
             plan,
@@ -159,6 +163,8 @@ impl<'p> World<'p> {
             layers: BTreeMap::new(),
             backups: BTreeMap::new(),
             revoked: Vec::new(),
+            doubtful: BTreeSet::new(),
+            rotted: BTreeSet::new(),
             joined: Vec::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
             lateness: lateness::Lateness::default(),
@@ -166,6 +172,12 @@ impl<'p> World<'p> {
             forgotten: [0; 2],
             broken: Vec::new(),
             is_healed: false,
+            book,
+            lasting: BTreeMap::new(),
+            has_seen_a_twin: false,
+            checks: Checks::new(&plan.checks),
+            applied: BTreeMap::new(),
+            unread: 0,
             start: Instant::now(),
             todo: BinaryHeap::new(),
             events: BTreeMap::new(),
@@ -189,7 +201,8 @@ impl<'p> World<'p> {
     }
 
     fn add(&mut self, name: &Name, role: Role, disk: &scenario::Disk, clock: PlannedClock) {
-        let site = self.site(name, name, role, disk, clock);
+        let mut site = self.site(name, name, role, disk, clock);
+        site.write_into(self.book.clone(), (&**name).into());
         self.sites.insert(name.clone(), site);
     }
 
@@ -215,6 +228,7 @@ impl<'p> World<'p> {
                 powersafe: disk.powersafe,
                 promised: disk.powersafe,
             },
+            capacity: disk.capacity.map(|capacity| capacity.0),
             wall: WallClock::new(shown, clock.drift.0),
             settings: Settings::default(),
             interval: LOOK_EVERY,
@@ -295,6 +309,7 @@ impl<'p> World<'p> {
             }
             self.ask(&hub, AdminCommand::Assign { layers, target: AssignTarget::Node(id(name)) }).await;
             self.joined.push(name.clone());
+            self.book.tell(Happening::Work { member: (&**name).into(), work: Work::Join });
             self.start(name).await;
             self.remember(name);
             return true;
@@ -308,13 +323,25 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Starts a process; a supervisor tries again when it does not come up.
+    /// Starts a process; a supervisor tries again when it does not come up. In a healed world somebody does what the
+    /// message of a damaged database asks for.
     pub(super) async fn start(&mut self, name: &Name) {
         let Some(site) = self.sites.get_mut(name) else { return };
         if site.handle().is_some() {
             return;
         }
-        if let Err(error) = site.start().await {
+        let mut result = site.start().await;
+        if result.as_ref().is_err_and(SiteError::is_damage) {
+            if !self.doubtful.contains(name) {
+                self.broken
+                    .push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
+            }
+            if self.is_healed && self.give_back(name) {
+                let Some(site) = self.sites.get_mut(name) else { return };
+                result = site.start().await;
+            }
+        }
+        if let Err(error) = result {
             tracing::warn!(member = %name, %error, "does not start");
             let at = self.now() + START_AGAIN;
             self.put(at, Todo::Start(name.clone()));
@@ -334,6 +361,7 @@ impl<'p> World<'p> {
 
     fn schedule(&mut self) {
         self.start = Instant::now();
+        self.book.begin();
         for (number, link) in self.plan.links.iter().enumerate() {
             for (change, it) in link.changes.iter().enumerate() {
                 self.put(it.at, Todo::Link(number, change));
@@ -359,6 +387,9 @@ impl<'p> World<'p> {
 
     /// Lets time pass until the next thing to do, and does it; `None` when the world is to be healed.
     async fn step(&mut self) -> Option<Duration> {
+        if !self.broken.is_empty() {
+            return None;
+        }
         let Reverse((at, todo)) = self.todo.pop()?;
         if at >= self.plan.heal_at {
             sleep_until(self.start + self.plan.heal_at).await;
@@ -366,7 +397,7 @@ impl<'p> World<'p> {
         }
         sleep_until(self.start + at).await;
         match todo {
-            Todo::Link(link, change) => self.change_link(link, change),
+            Todo::Link(link, change) => self.turn_link(link, change).await,
             Todo::Backup(name, event) => {
                 if let Some(site) = self.sites.get(&name) {
                     let copy = site.disk().copy(self.random.next_u64());
@@ -377,23 +408,25 @@ impl<'p> World<'p> {
                 if let Some(event) = self.plan.events.get(number) {
                     let event: &'p Event = event;
                     self.close_books(&event.on).await;
-                    if self.act(number, event).await {
-                        self.reach(&event.action);
-                    }
+                    self.carry_out(number, event).await;
+                    self.check_after(event).await;
                 }
             }
             Todo::Start(name) => self.start(&name).await,
-            Todo::Join(name) => {
+            Todo::Join(name, waited) => {
                 if !self.join(&name).await {
-                    self.put(at + START_AGAIN, Todo::Join(name));
+                    let wait = (waited * 2).min(JOIN_WAIT_MAX);
+                    self.put(self.now() + wait, Todo::Join(name, wait));
                 }
             }
-            Todo::End(name, fault) => self.end(&name, fault).await,
+            Todo::End(name, fault) => self.finish(&name, fault).await,
             Todo::Watch => {
                 self.watch();
+                self.check_now_and_then(at).await;
                 self.put(at + WATCH_EVERY, Todo::Watch);
             }
         }
+        self.check(&[], Reading::Frontiers).await;
         Some(at)
     }
 
@@ -417,54 +450,23 @@ impl<'p> World<'p> {
             line.set_open(to_hub, to_node);
             line.set_shape(shape(profile));
         });
+        self.book.tell(Happening::Link {
+            from: (&*link.from).into(),
+            to: (&*link.to).into(),
+            is_up: to_hub || to_node,
+            profile: (&*now.profile).into(),
+        });
     }
 
-    /// Starts what has ended by itself. A panic is a broken invariant.
+    /// Starts what has ended by itself.
     fn watch(&mut self) {
         let at = self.now() + START_AGAIN;
         let ended: Vec<_> = self.sites.iter_mut().map(|(name, site)| (name.clone(), site.look())).collect();
         for (name, look) in ended {
             if let Look::Ended(reason) = look {
-                if reason.starts_with("a panic") {
-                    self.broken.push(format!("invariant 8: {name} ended with {reason}"));
-                }
+                tracing::info!(member = %name, %reason, "ended by itself");
                 self.put(at, Todo::Start(name));
             }
-        }
-    }
-
-    /// Ends whatever lasts.
-    async fn heal(&mut self) {
-        self.is_healed = true;
-        for name in self.twins.keys().cloned().collect::<Vec<_>>() {
-            self.end(&name, Fault::Twin).await;
-        }
-        let true_ms = i64::try_from(self.plan.start.0).unwrap_or(0) * 1000
-            + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX);
-        for name in self.sites.keys().cloned().collect::<Vec<_>>() {
-            self.end(&name, Fault::Pause).await;
-            self.end(&name, Fault::Disk).await;
-            if let Some(site) = self.sites.get(&name) {
-                site.wall().set(true_ms);
-                site.wall().set_drift(0);
-            }
-        }
-        for (number, link) in self.plan.links.iter().enumerate() {
-            self.change_link(number, link.changes.len().saturating_sub(1));
-            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
-                self.internet.with_line(from, to, crate::net::line::Line::lift_quota);
-            }
-        }
-        self.watch();
-        let joining = |todo: &Todo| if let Todo::Join(name) = todo { Some(name.clone()) } else { None };
-        let joining: Vec<Name> = self.todo.iter().filter_map(|todo| joining(&todo.0.1)).collect();
-        self.todo.clear();
-        for name in joining {
-            self.join(&name).await;
-        }
-        let up: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).chain(self.joined.clone()).collect();
-        for name in up {
-            self.start(&name).await;
         }
     }
 }

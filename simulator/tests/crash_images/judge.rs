@@ -185,7 +185,7 @@ pub(crate) fn left_when_durable(machine: &Machine, to: NodeId, frames: &[Vec<u8>
     for frame in frames {
         match Message::decode(frame, machine.member.id()).map_err(|error| text(&error))? {
             Message::Push(push) => {
-                if push.through.is_some_and(|through| Ok(through.number) > place("head")) {
+                if push.through.is_some_and(|through| Ok(through.number()) > place("head")) {
                     wrong.insert("a step of a feed that is not durable".to_owned());
                 }
                 let Some(PushEntry::Delta(delta)) = push.entry else { continue };
@@ -199,8 +199,8 @@ pub(crate) fn left_when_durable(machine: &Machine, to: NodeId, frames: &[Vec<u8>
                     wrong.insert(format!("a frontier of {} that is not durable", frontier.document));
                 }
             }
-            Message::Acknowledge(position) if position.number > place("cursor")? => {
-                wrong.insert(format!("an acknowledgement of {}", position.number));
+            Message::Acknowledge(position) if position > place("cursor")? => {
+                wrong.insert(format!("an acknowledgement of {position}"));
             }
             Message::Hello(hello) => {
                 let incarnation = connection.query_row("SELECT incarnation FROM store", [], |row| row.get::<_, u32>(0));

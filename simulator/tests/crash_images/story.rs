@@ -415,7 +415,7 @@ impl<'t> Story<'t> {
         for frame in frames {
             match Message::decode(frame, machine.member.id()).unwrap() {
                 Message::Acknowledge(position) => {
-                    machine.model.acknowledged = machine.model.acknowledged.max(position.number);
+                    machine.model.acknowledged = machine.model.acknowledged.max(position);
                 }
                 Message::Push(push) => {
                     let Some(PushEntry::Delta(delta)) = push.entry else { continue };

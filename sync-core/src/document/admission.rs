@@ -16,6 +16,7 @@
 )]
 
 use super::codec::{self, Packed, UnpackError};
+use super::earlier::{EarlierError, PackedFrontiers};
 use super::frontier::{SignedFrontier, UnverifiedFrontier};
 use super::generation::{Extent, SignedRoot, UnverifiedRoot};
 use super::history::{ActorBytes, ChangeMeta, Clock, History, Unconnected};
@@ -40,6 +41,8 @@ pub struct ReceivedDelta {
     pub batch: Packed,
     /// The frontier above them.
     pub frontier: UnverifiedFrontier,
+    /// Others that were signed before it, which the changes are below as well.
+    pub earlier: PackedFrontiers,
 }
 
 /// A delta whose frontier was signed by someone who may write the document. Its changes are still claims.
@@ -48,10 +51,17 @@ pub struct AuthenticDelta {
     key: DocumentKey,
     batch: Packed,
     frontier: SignedFrontier,
+    earlier: PackedFrontiers,
 }
 
 impl AuthenticDelta {
-    /// The frontier.
+    /// Whether frontiers that are not read yet come before the one that is known.
+    #[must_use]
+    pub fn has_earlier(&self) -> bool {
+        !self.earlier.is_empty()
+    }
+
+    /// The frontier, the last of those that came.
     #[must_use]
     pub fn frontier(&self) -> &SignedFrontier {
         &self.frontier
@@ -77,8 +87,7 @@ pub struct Ground {
 #[derive(Debug, Clone)]
 pub struct AdmittedDelta {
     changes: Vec<(ChangeMeta, Vec<u8>)>,
-    frontier: SignedFrontier,
-    clock: Clock,
+    frontiers: Vec<(SignedFrontier, Clock)>,
 }
 
 impl AdmittedDelta {
@@ -88,24 +97,26 @@ impl AdmittedDelta {
         &self.changes
     }
 
-    /// The frontier.
+    /// The frontiers in the order in which their sender holds them, at least one, each with the changes at or below it.
     #[must_use]
-    pub fn frontier(&self) -> &SignedFrontier {
-        &self.frontier
+    pub fn frontiers(&self) -> &[(SignedFrontier, Clock)] {
+        &self.frontiers
     }
 
-    /// The changes at or below the frontier.
+    /// The changes at or below any of them.
     #[must_use]
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    pub fn clock(&self) -> Clock {
+        let mut clock = Clock::default();
+        self.frontiers.iter().for_each(|(_, below)| clock.join(below));
+        clock
     }
 }
 
 /// What the store knows of possible authors.
 #[derive(Debug, Clone, Default)]
 pub struct Authors {
-    /// Key and role of the frontier's author, if it is known. Whether it is revoked is the caller's to check.
-    pub author: Option<(PublicKey, Role)>,
+    /// Key and role of each author of a frontier that is known. Whether one is revoked is the caller's to check.
+    pub known: Vec<(PublicKey, Role)>,
     /// The fleet's hubs, revoked ones included: their actors may appear in documents of the hubs, below a frontier of another.
     pub hubs: Vec<NodeId>,
 }
@@ -222,6 +233,19 @@ pub enum Refusal {
     /// The frontier names a change that is not held, or a change came that is not below it.
     #[error("the frontier does not cover exactly what came with it")]
     NotBelow,
+    /// Frontiers that came before the last cannot be read.
+    #[error(transparent)]
+    Earlier(#[from] EarlierError),
+    /// One of several frontiers is to be refused, and nothing of the others is taken with it.
+    #[error("frontier {number} of {frontiers}: {refusal}")]
+    OneOf {
+        /// Its place, from 0.
+        number: usize,
+        /// How many came.
+        frontiers: usize,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
     /// Everything was in order, and Automerge still could not take it.
     #[error("the changes passed every check and could not be applied: {reason}")]
     Poison {
@@ -230,18 +254,29 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The same of one of several frontiers that came together.
+    #[must_use]
+    pub fn of(self, number: usize, frontiers: usize) -> Self {
+        if frontiers == 1 { self } else { Self::OneOf { number, frontiers, refusal: Box::new(self) } }
+    }
+}
+
 /// Checks who speaks: that the frontier is of this document and signed by someone who may write it.
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn authenticate(received: ReceivedDelta, authors: &Authors) -> Result<AuthenticDelta, Refusal> {
-    let ReceivedDelta { key, generation, batch, frontier } = received;
+    let ReceivedDelta { key, generation, batch, frontier, earlier } = received;
     if !key.is_well_formed() || frontier.frontier.document != key.id() || frontier.frontier.generation != generation {
         return Err(Refusal::Key);
     }
     let public = key_of_author(frontier.author, &key, authors)?;
     let frontier = frontier.verify(&public).ok_or(Refusal::Signature)?;
-    Ok(AuthenticDelta { key, batch, frontier })
+    for author in earlier.authors()? {
+        key_of_author(author, &key, authors)?;
+    }
+    Ok(AuthenticDelta { key, batch, frontier, earlier })
 }
 
 /// Checks that a generation's record is of this document and signed by someone who may write it.
@@ -268,7 +303,7 @@ pub fn admit(
     ground: Ground,
     authors: &Authors,
 ) -> Result<(AdmittedDelta, (History, Operations)), Refusal> {
-    let AuthenticDelta { key, batch, frontier } = received;
+    let AuthenticDelta { key, batch, frontier, earlier } = received;
     let Ground { genesis_actor, mut awaited, mut history, mut operations, mut extent } = ground;
     let generation = frontier.frontier().generation;
     let chunks = match codec::unpack(batch.codec, &batch.bytes, &history) {
@@ -278,10 +313,11 @@ pub fn admit(
         }
         unpacked => unpacked?,
     };
-    let mut changes = Vec::new();
+    let (mut changes, mut hashes) = (Vec::new(), Vec::new());
     let mut budget = Budget::default();
     for (number, chunk) in chunks.into_iter().enumerate() {
         let scanned = scan_change(&chunk).map_err(|error| Refusal::Scan { number, error })?;
+        hashes.push(scanned.hash);
         if history.contains(&scanned.hash) {
             continue;
         }
@@ -306,11 +342,34 @@ pub fn admit(
     if awaited.is_some() {
         return Err(Refusal::GenesisMissing { generation });
     }
+    let claims = earlier.unpack(key.id(), generation, frontier.author(), &hashes)?;
+    let count = claims.len().saturating_add(1);
+    let mut frontiers = Vec::with_capacity(count);
+    for (number, claim) in claims.into_iter().enumerate() {
+        let checked = check_earlier(claim, &key, &history, authors);
+        frontiers.push(checked.map_err(|refusal| refusal.of(number, count))?);
+    }
     let clock = history.clock_at(frontier.frontier().heads.hashes()).ok_or(Refusal::NotBelow)?;
-    if changes.iter().any(|(meta, _)| clock.seq(&meta.actor) < meta.seq) {
+    frontiers.push((frontier, clock));
+    let admitted = AdmittedDelta { changes, frontiers };
+    let covered = admitted.clock();
+    if admitted.changes.iter().any(|(meta, _)| covered.seq(&meta.actor) < meta.seq) {
         return Err(Refusal::NotBelow);
     }
-    Ok((AdmittedDelta { changes, frontier, clock }, (history, operations)))
+    Ok((admitted, (history, operations)))
+}
+
+/// Checks one of the frontiers before the last as that one was: author, signature, and that its heads are held or came.
+fn check_earlier(
+    claim: UnverifiedFrontier,
+    key: &DocumentKey,
+    history: &History,
+    authors: &Authors,
+) -> Result<(SignedFrontier, Clock), Refusal> {
+    let public = key_of_author(claim.author, key, authors)?;
+    let signed = claim.verify(&public).ok_or(Refusal::Signature)?;
+    let clock = history.clock_at(signed.frontier().heads.hashes()).ok_or(Refusal::NotBelow)?;
+    Ok((signed, clock))
 }
 
 /// What the changes of one delta may hold together. Each is bounded for itself, and runs of it take next to no bytes.
@@ -362,8 +421,8 @@ fn grow(extent: &mut Extent, change: &ScannedChange, chunk: &[u8]) -> Result<(),
 
 /// The key of someone who may write the document.
 fn key_of_author(author: NodeId, key: &DocumentKey, authors: &Authors) -> Result<PublicKey, Refusal> {
-    let (public, role) =
-        authors.author.filter(|(public, _)| public.node_id() == author).ok_or(Refusal::UnknownAuthor { author })?;
+    let known = authors.known.iter().find(|(public, _)| public.node_id() == author);
+    let (public, role) = known.copied().ok_or(Refusal::UnknownAuthor { author })?;
     let allowed = match key.author_group() {
         AuthorGroup::Hubs => role == Role::Hub,
         AuthorGroup::Node(node) => author == node,

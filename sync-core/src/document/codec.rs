@@ -26,6 +26,8 @@ mod read;
 mod value;
 mod write;
 
+pub(super) use column::write_unsigned;
+
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -122,7 +124,7 @@ impl<'a> Base<'a> {
                 name.push(0);
                 name.extend_from_slice(&short);
             } else if let Some(like) = like {
-                column::write_unsigned(&mut name, (like as u64).saturating_add(2));
+                write_unsigned(&mut name, (like as u64).saturating_add(2));
                 name.extend(actor.0.iter().skip(8));
             } else {
                 name.push(1);

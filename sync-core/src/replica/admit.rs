@@ -1,22 +1,29 @@
 //! Takes what a peer pushed into the store: admission, then materialising, in a savepoint, so that one bad delta undoes
 //! itself and nothing else.
 
+use std::collections::BTreeSet;
+
+use self::frontiers::{Appended, Sorted, append, sort};
 use super::generation::{self, Follow, Grounded};
+use super::known::Holds;
 use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
-use super::{certificates, is_own, late, members, roster};
-use crate::document::admission::{self, Authors, ReceivedDelta, Refusal};
+use super::{certificates, is_own, late, members};
+use crate::document::admission::{self, AdmittedDelta, Authors, ReceivedDelta, Refusal};
 use crate::document::codec::Packed;
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
-use crate::document::history::Causality;
+use crate::document::history::History;
 use crate::document::materialise::{self, MaterialiseError};
+use crate::document::operations::Operations;
 use crate::document::rebase::Rebase;
-use crate::document::{AuthorGroup, DocumentKey, DocumentKind, genesis};
+use crate::document::{AuthorGroup, Clock, DocumentKey, DocumentKind, SignedFrontier, genesis};
 use crate::id::{DocumentId, NodeId};
 use crate::identity::{Identity, PublicKey, Role};
 use crate::part::{Part, transfer_id};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
 use crate::wire::{DeltaFrame, Reason, Refuse};
+
+mod frontiers;
 
 /// What became of a push.
 #[derive(Debug, Default)]
@@ -24,10 +31,10 @@ pub(super) struct Taken {
     /// The document has a newer frontier now.
     pub(super) changed: Option<DocumentKey>,
     /// What the peer showed that it holds.
-    pub(super) holds: Option<(DocumentRow, LogSeq)>,
+    pub(super) holds: Option<Holds>,
     /// Some peer is owed more than before.
     pub(super) feeds_grow: bool,
-    /// The frontier is this replica's own, and was not held here: its past was lost.
+    /// A frontier is this replica's own, and was not held here: its past was lost.
     pub(super) is_own_word: bool,
     /// This node has written beside itself: it was set back to an older copy, or there are two of it.
     pub(super) beside_itself: Option<NodeId>,
@@ -112,6 +119,7 @@ pub(super) fn take_delta(
         generation: frame.generation,
         batch: Packed { codec: frame.codec, bytes: batch },
         frontier,
+        earlier: frame.earlier,
     };
     let roots = frame.roots;
     let taken = learned.map_err(TakeError::Refused).and_then(|shown| {
@@ -166,19 +174,22 @@ fn take(
     loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let key = received.key.clone();
-    let is_own_word = received.frontier.author == author.identity.id();
-    let (authors, is_revoked) = authors(tx, author.identity, received.frontier.author)?;
-    let received = admission::authenticate(received, &authors)?;
+    let mut signers = received.earlier.authors().map_err(Refusal::from)?;
+    signers.push(received.frontier.author);
+    let authors = authors(tx, author.identity, &signers)?;
+    let received = admission::authenticate(received, &authors.known)?;
     let generation = received.frontier().frontier().generation;
     let heads = received.frontier().frontier().heads.clone();
     let held = tx.document(key.id())?;
     if let Some(document) = &held
+        && !received.has_earlier()
         && let Some(row) = tx.find_frontier(document.row, generation, &heads)?
         && row.held
     {
         // Whether it is the newest was decided when it came first.
         tracing::debug!(document = %key, frontier = %row.frontier.frontier().heads.short(), "held already");
-        return Ok(Taken { holds: Some((document.row, row.seq)), ..Taken::default() });
+        let holds = Some(holds(document, vec![row.seq], row.clock));
+        return Ok(Taken { holds, ..Taken::default() });
     }
     let document = match held {
         Some(document) => document,
@@ -196,10 +207,14 @@ fn take(
         return Ok(Taken { refused, feeds_grow: owe_to_author(tx, peer, &document)?, ..Taken::default() });
     };
     let Grounded { ground, follow } = grounded;
-    let (admitted, ground) = admission::admit(received, ground, &authors)?;
-    let (signer, frontier) = (admitted.frontier().author(), admitted.frontier().frontier());
-    if is_revoked && !roster::still_counts(tx, peer, &document, signer, frontier, admitted.clock())? {
-        return Err(Refusal::Revoked { author: signer }.into());
+    let (admitted, ground) = admission::admit(received, ground, &authors.known)?;
+    let Sorted { new, held } = sort(tx, peer, &document, &admitted, &authors)?;
+    if new.is_empty() {
+        // Nothing is written, so what was kept still is what the store holds.
+        if let Some(kept) = kept.filter(|_| follow.is_none()) {
+            loads.keep(key.id(), generation, kept);
+        }
+        return Ok(Taken { holds: Some(holds(&document, held, admitted.clock())), ..Taken::default() });
     }
     let is_present = follow.as_ref().is_some_and(|follow| follow.is_present);
     let late = match &follow {
@@ -212,66 +227,127 @@ fn take(
     for (meta, chunk) in admitted.changes() {
         tx.add_change(document.row, generation, meta, chunk)?;
     }
-    let seq = tx.append_frontier(document.row, admitted.frontier(), admitted.clock(), author.wall)?;
-    let causality = match &latest {
-        None => Causality::Newer,
-        Some(_) if is_present => Causality::Newer,
-        // Whoever wrote it brings it into the present generation, or has done so.
-        Some(_) if generation < document.generation => Causality::Older,
-        Some(latest) => admitted.clock().compare(&latest.clock),
-    };
-    let is_kept = follow.is_none() && (author.identity.role() == Role::Hub || is_own(author.identity, &key));
-    // What is too large to be kept takes no memory beside the document.
-    let ground = Some(ground).filter(|ground| is_kept && loads::may_keep(ground));
+    // Whoever wrote into an older generation brings it into the present one, or has done so.
+    let is_past = !is_present && latest.is_some() && generation < document.generation;
+    let before = latest.map(|row| row.clock).filter(|_| !is_present && !is_past);
+    let Appended { logs, latest, is_beside } = append(tx, author, &document, &new, held, before, is_past)?;
+    let ground = Some(ground).filter(|ground| follow.is_none() && is_kept(author.identity, &key, ground));
     let mut revokes = false;
-    if causality == Causality::Newer || !admitted.changes().is_empty() {
-        let loaded = match kept.filter(|_| follow.is_none()) {
-            Some(kept) => materialise::extend(kept.document, admitted.changes().iter().map(|(_, chunk)| chunk))?,
-            None => {
-                loads.count += 1;
-                materialise::load(&tx.chunks(document.row, generation)?, None)?
-            }
-        };
-        let state = materialise::state_at(&loaded, &heads)?;
-        if causality == Causality::Newer {
-            tx.set_latest(document.row, seq)?;
-            tx.set_view(document.row, seq, &state)?;
-            tx.settle(document.row, Some(peer))?;
-            mark_dirty(tx, author.identity, &document.key)?;
-            revokes = members::follow(tx, author.identity, &document.key, &state)?;
-        }
+    if latest.is_some() || !admitted.changes().is_empty() {
+        let kept = kept.filter(|_| follow.is_none());
+        let loaded = load_with(tx, document.row, generation, kept, &admitted, loads)?;
+        revokes = show(tx, author, peer, &document, &loaded, &new, latest)?;
         if ground.is_some() {
             loads.keep(key.id(), generation, Loaded { document: loaded, ground });
         }
     }
-    let came = Taken { holds: Some((document.row, seq)), is_own_word, revokes, ..Taken::default() };
+    let is_own_word = new.iter().any(|(signed, _)| signed.author() == author.identity.id());
+    let came = Taken {
+        holds: Some(holds(&document, logs, admitted.clock())),
+        changed: latest.is_some().then(|| key.clone()),
+        feeds_grow: latest.is_some(),
+        is_own_word,
+        revokes,
+        ..Taken::default()
+    };
+    let latest = latest.map(|(seq, _)| seq).or(document.latest);
+    let document = StoredDocument { generation: generation.max(document.generation), latest, ..document };
     if is_present {
-        let document = StoredDocument { generation, latest: Some(seq), ..document };
         let rebased = match (late, follow.as_ref().and_then(Follow::root)) {
             (Some(late), Some(root)) => late::bring_in(tx, author, &document, root.genesis, &late, loads)?,
+            _ if is_beside => settle(tx, author, peer, &document, loads)?,
             _ => Taken::default(),
         };
         generation::drop_old(tx, author.identity, &document)?;
         let revokes = key.kind == DocumentKind::Roster;
         return Ok(Taken { changed: Some(key), feeds_grow: true, rebased: rebased.rebased, revokes, ..came });
     }
-    match causality {
-        Causality::Newer => Ok(Taken { changed: Some(key), feeds_grow: true, ..came }),
-        Causality::Concurrent if is_own(author.identity, &key) => {
-            let merged = merge(tx, author, &document, loads)?;
-            // Merging a roster carries its revocations out as well; whose links they end is looked up.
-            let revokes = merged && key.kind == DocumentKind::Roster;
-            Ok(Taken { changed: merged.then_some(key), feeds_grow: merged, revokes, ..came })
-        }
-        Causality::Concurrent => {
-            let beside_itself = match key.author_group() {
-                AuthorGroup::Node(node) => Some(node),
-                AuthorGroup::Hubs => None,
-            };
-            Ok(Taken { feeds_grow: owe_to_author(tx, peer, &document)?, beside_itself, ..came })
-        }
-        Causality::Equal | Causality::Older => Ok(came),
+    if !is_beside {
+        return Ok(came);
     }
+    let settled = settle(tx, author, peer, &document, loads)?;
+    Ok(Taken {
+        changed: settled.changed.or(came.changed),
+        feeds_grow: settled.feeds_grow || came.feeds_grow,
+        revokes: settled.revokes || came.revokes,
+        beside_itself: settled.beside_itself,
+        ..came
+    })
+}
+
+/// What a peer that sent these frontiers holds.
+fn holds(document: &StoredDocument, logs: Vec<LogSeq>, clock: Clock) -> Holds {
+    let is_layer = document.key.kind == DocumentKind::Layer;
+    Holds { document: document.row, logs, clock: is_layer.then_some(clock) }
+}
+
+/// Frontiers stand beside each other: who may writes one above them, and anyone else owes what is held to the author.
+fn settle(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    peer: &PeerRow,
+    document: &StoredDocument,
+    loads: &mut Loads,
+) -> Result<Taken, TakeError> {
+    let key = &document.key;
+    if is_own(author.identity, key) {
+        let merged = merge(tx, author, document, loads)?;
+        // Merging a roster carries its revocations out as well; whose links they end is looked up.
+        let revokes = merged && key.kind == DocumentKind::Roster;
+        return Ok(Taken { changed: merged.then(|| key.clone()), feeds_grow: merged, revokes, ..Taken::default() });
+    }
+    let beside_itself = match key.author_group() {
+        AuthorGroup::Node(node) => Some(node),
+        AuthorGroup::Hubs => None,
+    };
+    Ok(Taken { feeds_grow: owe_to_author(tx, peer, document)?, beside_itself, ..Taken::default() })
+}
+
+/// Reads the state at each of these frontiers, and shows that of the newest; whether it takes an enrolment back.
+fn show(
+    tx: &Tx<'_>,
+    author: &Author<'_>,
+    peer: &PeerRow,
+    document: &StoredDocument,
+    loaded: &automerge::Automerge,
+    new: &[&(SignedFrontier, Clock)],
+    latest: Option<(LogSeq, &SignedFrontier)>,
+) -> Result<bool, TakeError> {
+    let mut revokes = false;
+    for (signed, _) in new {
+        // A release may name any of them.
+        let state = materialise::state_at(loaded, &signed.frontier().heads)?;
+        if let Some((seq, _)) = latest.filter(|(_, newest)| newest.frontier().heads == signed.frontier().heads) {
+            tx.set_latest(document.row, seq)?;
+            tx.set_view(document.row, seq, &state)?;
+            tx.settle(document.row, Some(peer))?;
+            mark_dirty(tx, author.identity, &document.key)?;
+            revokes = members::follow(tx, author.identity, &document.key, &state)?;
+        }
+    }
+    Ok(revokes)
+}
+
+/// The generation with what was admitted to it, which the store holds already.
+fn load_with(
+    tx: &Tx<'_>,
+    document: DocumentRow,
+    generation: u32,
+    kept: Option<Loaded>,
+    admitted: &AdmittedDelta,
+    loads: &mut Loads,
+) -> Result<automerge::Automerge, TakeError> {
+    if let Some(kept) = kept {
+        let chunks = admitted.changes().iter().map(|(_, chunk)| chunk);
+        return Ok(materialise::extend(kept.document, chunks)?);
+    }
+    loads.count += 1;
+    Ok(materialise::load(&tx.chunks(document, generation)?, None)?)
+}
+
+/// Whether the document stays loaded. What does not is let go at once, so that it takes no memory beside a large document.
+fn is_kept(identity: &Identity, key: &DocumentKey, ground: &(History, Operations)) -> bool {
+    (identity.role() == Role::Hub || is_own(identity, key)) && loads::may_keep(ground)
 }
 
 /// Checks the records that came with a delta: signed by the document's authors, each the generation after the one before, the
@@ -286,8 +362,8 @@ fn authentic_roots(
     let mut roots: Vec<SignedRoot> = Vec::new();
     for claim in claims {
         let number = claim.root.generation;
-        let (authors, _) = authors(tx, identity, claim.author)?;
-        let root = admission::authenticate_root(claim, key, &authors)?;
+        let authors = authors(tx, identity, &[claim.author])?;
+        let root = admission::authenticate_root(claim, key, &authors.known)?;
         if roots.last().is_some_and(|last| last.root().generation.checked_add(1) != Some(number)) {
             return Err(Refusal::Root { generation: number }.into());
         }
@@ -339,17 +415,29 @@ pub(super) fn create(tx: &Tx<'_>, key: &DocumentKey) -> Result<StoredDocument, S
     Ok(document)
 }
 
-/// Who may have written, and whether the author of the frontier is revoked.
-fn authors(tx: &Tx<'_>, identity: &Identity, author: NodeId) -> Result<(Authors, bool), StoreError> {
+/// Who may have written, and who of them is revoked.
+struct KnownAuthors {
+    known: Authors,
+    revoked: BTreeSet<NodeId>,
+}
+
+/// What is known of the authors of frontiers.
+fn authors(tx: &Tx<'_>, identity: &Identity, signers: &[NodeId]) -> Result<KnownAuthors, StoreError> {
     let own: (PublicKey, Role) = (identity.key().public(), identity.role());
-    let row = if author == identity.id() { None } else { tx.peer(author)? };
-    let is_revoked = row.as_ref().is_some_and(|row| row.revoked);
-    let known = if author == identity.id() { Some(own) } else { row.map(|row| (row.key, row.role)) };
+    let (mut known, mut revoked) = (Vec::new(), BTreeSet::new());
+    for signer in signers {
+        if *signer == identity.id() {
+            known.push(own);
+        } else if let Some(row) = tx.peer(*signer)? {
+            known.push((row.key, row.role));
+            revoked.extend(row.revoked.then_some(*signer));
+        }
+    }
     let mut hubs = tx.hubs_ever()?;
     if identity.role() == Role::Hub {
         hubs.push(identity.id());
     }
-    Ok((Authors { author: known, hubs }, is_revoked))
+    Ok(KnownAuthors { known: Authors { known, hubs }, revoked })
 }
 
 /// Marks the peers whose feed a newer frontier of this document may touch. A hub that sent it gets the entry all the same,

@@ -16,7 +16,7 @@ use crate::store::{StoreError, Tx};
 use crate::wire::PushEntry;
 
 /// Puts on each frontier the certificates that its receiver needs and was not shown on this link: its author's, those of
-/// the authors of the records with it, and of a document of the hubs those of the hubs whose changes lie below it.
+/// the authors of the frontiers and records with it, and of a document of the hubs those of the hubs whose changes lie below it.
 pub(super) fn attach(
     tx: &Tx<'_>,
     identity: &Identity,
@@ -26,9 +26,10 @@ pub(super) fn attach(
     let PushEntry::Delta(delta) = entry else { return Ok(()) };
     let Some(claim) = &mut delta.frontier else { return Ok(()) };
     let mut wanted = vec![claim.author];
+    wanted.extend(delta.earlier.authors().unwrap_or_default());
     wanted.extend(delta.roots.iter().map(|root| root.author));
     if delta.key.author_group() == AuthorGroup::Hubs {
-        wanted.extend(writers(tx, identity, shown, claim)?);
+        wanted.extend(writers(tx, identity, shown, claim, !delta.earlier.is_empty())?);
     }
     for member in wanted {
         if claim.certificates.len() == CERTIFICATES_CARRIED_MAX || shown.contains(&member) {
@@ -45,12 +46,13 @@ pub(super) fn attach(
     Ok(())
 }
 
-/// Hubs that were not shown yet and whose actors made changes below the frontier.
+/// Hubs that were not shown yet and whose actors made changes below the frontier, or below others that come with it.
 fn writers(
     tx: &Tx<'_>,
     identity: &Identity,
     shown: &BTreeSet<NodeId>,
     claim: &UnverifiedFrontier,
+    has_earlier: bool,
 ) -> Result<Vec<NodeId>, StoreError> {
     let mut hubs = tx.hubs_ever()?;
     hubs.push(identity.id());
@@ -59,9 +61,13 @@ fn writers(
         return Ok(hubs);
     }
     let Some(document) = tx.document(claim.frontier.document)? else { return Ok(Vec::new()) };
-    let row = tx.find_frontier(document.row, claim.frontier.generation, &claim.frontier.heads)?;
-    let Some(row) = row else { return Ok(Vec::new()) };
-    hubs.retain(|hub| row.clock.iter().any(|(actor, _)| actor.belongs_to(hub)));
+    // Others may have written on another line than the last frontier's.
+    let clock = match tx.find_frontier(document.row, claim.frontier.generation, &claim.frontier.heads)? {
+        _ if has_earlier => tx.clock_of(document.row)?,
+        Some(row) => row.clock,
+        None => return Ok(Vec::new()),
+    };
+    hubs.retain(|hub| clock.iter().any(|(actor, _)| actor.belongs_to(hub)));
     Ok(hubs)
 }
 

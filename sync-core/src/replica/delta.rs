@@ -1,19 +1,23 @@
 //! What brings a peer through one entry of its feed: the changes it lacks and the frontier above them, within the bounds of
 //! one delta.
 
-use super::known::Known;
+use super::known::{Holds, Known};
 use crate::document::codec::{self, Base, Codec, Packed};
 use crate::document::generation::{SignedRoot, UnverifiedRoot};
 use crate::document::genesis::genesis_actor;
-use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, UnverifiedFrontier};
+use crate::document::{ActorBytes, AuthorGroup, Clock, DocumentKey, DocumentKind, PackedFrontiers, UnverifiedFrontier};
 use crate::id::ChangeHash;
-use crate::limits::{DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, ROOTS_BYTES_MAX};
+use crate::identity::Role;
+use crate::limits::{
+    DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, FRONTIER_ROOM, FRONTIERS_CHANGE_BYTES_MAX, FRONTIERS_MAX,
+    PASSED_BY_MAX, ROOTS_BYTES_MAX,
+};
 use crate::part::Part;
-use crate::store::{FeedEntry, LogRow, PeerRow, StoreError, StoredDocument, Tx, Weight};
-use crate::wire::{DeltaFrame, PushEntry};
+use crate::position::Position;
+use crate::store::{FeedEntry, LogRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx, Weight};
+use crate::wire::{DeltaFrame, PushEntry, Through};
 
 /// What an entry of a feed asks for.
-#[expect(clippy::large_enum_variant, reason = "most are deltas, and one is held at a time")]
 pub(super) enum Next {
     /// The document left the peer's scope.
     Leave(DocumentKey),
@@ -29,9 +33,12 @@ pub(super) struct Plan {
     pub(super) document: StoredDocument,
     /// What the peer holds.
     pub(super) base: Clock,
-    /// The frontier that the peer holds then.
-    pub(super) stop: LogRow,
-    /// Whether that is where the entry leads, or only an older frontier on the way.
+    /// The frontiers that the peer holds then, at least one, in their order in the log. Several only when they are of a layer,
+    /// below which each one counts.
+    pub(super) frontiers: Vec<LogRow>,
+    /// The changes below them.
+    pub(super) upto: Clock,
+    /// Whether the last is where the entry leads, or only an older frontier on the way.
     pub(super) arrives: bool,
     /// How much the changes are.
     pub(super) weight: Weight,
@@ -43,14 +50,7 @@ pub(super) struct Plan {
 pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known) -> Result<Next, StoreError> {
     let document = tx.document_by_row(entry.document)?;
     let Some(target) = tx.feed_target(peer, entry)? else { return Ok(Next::Leave(document.key)) };
-    if known.has_passed(document.row, target) {
-        return Ok(Next::Held);
-    }
-    let target = tx.log_row(target)?;
-    if !target.held {
-        // Its generation was dropped here: who needs it gets what replaced it, which is further down the feed.
-        return Ok(Next::Held);
-    }
+    let Some(target) = lacked(tx, &document, target, known)? else { return Ok(Next::Held) };
     let generation = Generation::of(tx, &document, &target)?;
     let mut at = tx.feed_base(peer, entry)?;
     let mut base = Clock::default();
@@ -68,6 +68,7 @@ pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known
         base.raise(generation.genesis, 1);
     }
     // No two generations share an actor, so what a peer holds of another one adds nothing.
+    known.clock_passed(document.row).into_iter().for_each(|clock| base.join(clock));
     let mut is_behind = false;
     for held in known.held(document.row) {
         is_behind |= !held.is_empty();
@@ -77,12 +78,95 @@ pub(super) fn next(tx: &Tx<'_>, peer: &PeerRow, entry: &FeedEntry, known: &Known
     let weight = tx.weight_between(document.row, &base, &stop.clock)?;
     let arrives = stop.seq == target.seq;
     let roots = generation.roots_for(tx, &document, &at, is_behind)?;
-    Ok(Next::Delta(Plan { document, base, stop, arrives, weight, roots }))
+    let upto = stop.clock.clone();
+    Ok(Next::Delta(Plan { document, base, frontiers: vec![stop], upto, arrives, weight, roots }))
+}
+
+/// The frontier, if the peer is not known to hold it and it is held here. When its generation was dropped here, who needs it
+/// gets what replaced it, which is further down the feed.
+fn lacked(tx: &Tx<'_>, document: &StoredDocument, target: LogSeq, known: &Known) -> Result<Option<LogRow>, StoreError> {
+    if known.has_passed(document.row, target) {
+        return Ok(None);
+    }
+    Ok(Some(tx.log_row(target)?).filter(|row| row.held))
+}
+
+/// Where a step leads that ends with `entry`: further, when the entries after it need no content. When what was sent is that
+/// entry and nothing else, and its receiver knows the place `after` before it, the chain need not be said.
+pub(super) fn through(
+    tx: &Tx<'_>,
+    peer: &PeerRow,
+    after: u64,
+    entry: &FeedEntry,
+    is_known: bool,
+    known: &Known,
+) -> Result<Through, StoreError> {
+    let last = pass_by(tx, peer, entry.clone(), known)?;
+    if is_known && last.number == after + 1 {
+        return Ok(Through::Next(last.number));
+    }
+    Ok(Through::Place(Position { number: last.number, chain: last.chain }))
+}
+
+/// The last of the entries from `entry` on of which the peer needs no content, `entry` being one. Looks at a bounded number.
+fn pass_by(tx: &Tx<'_>, peer: &PeerRow, entry: FeedEntry, known: &Known) -> Result<FeedEntry, StoreError> {
+    let mut last = entry;
+    for _ in 0..PASSED_BY_MAX {
+        let Some(next) = known.next(tx, peer, last.number)? else { break };
+        let Some(target) = tx.feed_target(peer, &next)? else { break };
+        if lacked(tx, &tx.document_by_row(next.document)?, target, known)?.is_some() {
+            break;
+        }
+        last = next;
+    }
+    Ok(last)
+}
+
+/// Adds to `plan`, which leads to `entry`, the frontiers of the entries after it: a layer goes to a hub frontier by frontier, and those
+/// that follow each other in the feed travel together, as far as they are small. The entry to which the plan leads then.
+pub(super) fn gather(
+    tx: &Tx<'_>,
+    peer: &PeerRow,
+    entry: FeedEntry,
+    known: &Known,
+    plan: &mut Plan,
+    room: u64,
+) -> Result<FeedEntry, StoreError> {
+    let is_layer_for_hub = peer.role == Role::Hub && plan.document.key.kind == DocumentKind::Layer;
+    let mut last = entry;
+    if !is_layer_for_hub || !plan.arrives || plan.weight.bytes > FRONTIERS_CHANGE_BYTES_MAX {
+        return Ok(last);
+    }
+    let generation = plan.generation();
+    let most = usize::try_from(room / FRONTIER_ROOM).unwrap_or(usize::MAX).min(FRONTIERS_MAX);
+    for _ in 0..PASSED_BY_MAX {
+        if plan.frontiers.len() >= most {
+            break;
+        }
+        let Some(next) = known.next(tx, peer, last.number)?.filter(|next| next.document == plan.document.row) else {
+            break;
+        };
+        let Some(target) = next.log else { break };
+        if let Some(row) = lacked(tx, &plan.document, target, known)? {
+            let mut held = plan.base.clone();
+            held.join(&plan.upto);
+            let weight = plan.weight.and(tx.weight_between(plan.document.row, &held, &row.clock)?);
+            let is_of_generation = row.frontier.frontier().generation == generation;
+            if !is_of_generation || !fits(weight) || weight.bytes > FRONTIERS_CHANGE_BYTES_MAX {
+                break;
+            }
+            plan.weight = weight;
+            plan.upto.join(&row.clock);
+            plan.frontiers.push(row);
+        }
+        last = next;
+    }
+    Ok(last)
 }
 
 /// Packs the changes of a plan.
 pub(super) fn pack(tx: &Tx<'_>, plan: &Plan) -> Result<Packed, StoreError> {
-    let chunks = tx.chunks_between(plan.document.row, &plan.base, &plan.stop.clock)?;
+    let chunks = tx.chunks_between(plan.document.row, &plan.base, &plan.upto)?;
     let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
     let find = |hash: &ChangeHash| tx.change(plan.document.row, hash).ok().flatten();
     // It only fails when zstd cannot have its memory.
@@ -90,12 +174,62 @@ pub(super) fn pack(tx: &Tx<'_>, plan: &Plan) -> Result<Packed, StoreError> {
 }
 
 impl Plan {
-    /// A frame with all of the packed changes, or a part of them. The last has the frontier.
-    pub(super) fn frame(&self, codec: Codec, changes: Vec<u8>, part: Option<Part>, is_last: bool) -> PushEntry {
-        let frontier = is_last.then(|| claim(&self.document.key, &self.stop));
-        let roots = if is_last { self.roots.clone() } else { Vec::new() };
-        let (key, generation) = (self.document.key.clone(), self.stop.frontier.frontier().generation);
-        PushEntry::Delta(DeltaFrame { key, generation, codec, changes, frontier, roots, part })
+    /// A frame with all of the packed changes, or a part of them. The last has the frontiers.
+    pub(super) fn frame(
+        &self,
+        tx: &Tx<'_>,
+        codec: Codec,
+        changes: Vec<u8>,
+        part: Option<Part>,
+        is_last: bool,
+    ) -> Result<PushEntry, StoreError> {
+        let (key, generation) = (self.document.key.clone(), self.generation());
+        let mut frame = DeltaFrame {
+            key,
+            generation,
+            codec,
+            changes,
+            frontier: None,
+            earlier: PackedFrontiers::default(),
+            roots: Vec::new(),
+            part,
+        };
+        if let Some((last, earlier)) = self.frontiers.split_last().filter(|_| is_last) {
+            frame.frontier = Some(claim(&self.document.key, last));
+            frame.roots.clone_from(&self.roots);
+            if !earlier.is_empty() {
+                let batch = tx.hashes_between(self.document.row, &self.base, &self.upto)?;
+                let earlier: Vec<_> = earlier.iter().map(|row| row.frontier.clone()).collect();
+                frame.earlier = PackedFrontiers::pack(&earlier, last.frontier.author(), &batch);
+            }
+        }
+        Ok(PushEntry::Delta(frame))
+    }
+
+    /// Their generation.
+    fn generation(&self) -> u32 {
+        self.frontiers.first().map_or(0, |row| row.frontier.frontier().generation)
+    }
+
+    /// Whether it is this entry and nothing else.
+    pub(super) fn is_whole(&self, entry: &FeedEntry) -> bool {
+        matches!(self.frontiers.as_slice(), [row] if entry.log == Some(row.seq))
+    }
+
+    /// Where in the log they are.
+    pub(super) fn logs(&self) -> Vec<LogSeq> {
+        self.frontiers.iter().map(|row| row.seq).collect()
+    }
+
+    /// Bytes that the frontiers before the last take in a frame, about.
+    pub(super) fn earlier_bytes(&self) -> u64 {
+        (self.frontiers.len() as u64).saturating_sub(1).saturating_mul(FRONTIER_ROOM / 2)
+    }
+
+    /// What the peer holds with it.
+    pub(super) fn holds(&self) -> Holds {
+        let is_layer = self.document.key.kind == DocumentKind::Layer;
+        Holds { document: self.document.row, logs: self.logs(), clock: is_layer.then(|| self.upto.clone()) }
     }
 }
 

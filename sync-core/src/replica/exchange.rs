@@ -44,14 +44,15 @@ impl Replica {
             }
             Effect::Restart => self.restart(id)?,
             Effect::Fetch { after } => self.fetch(id, after)?,
-            Effect::Store(push) => self.store_push(now, id, push)?,
-            Effect::Acknowledged(through) => {
+            Effect::Store(push, place) => self.store_push(now, id, push, place)?,
+            Effect::Acknowledged(number) => {
                 let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
                 link.acknowledgements += 1;
                 let stop = link.stops.pop_front_if(|stop| stop.acknowledged_with <= link.acknowledgements);
+                link.batches.pop_front_if(|batch| batch.acknowledged_with <= link.acknowledgements);
                 let tx = self.store.begin()?;
                 if let Some(mut row) = tx.peer(link.peer)? {
-                    let number = through.number.max(row.acked);
+                    let number = number.max(row.acked);
                     tx.feed_acknowledged(&mut row, number)?;
                     if let Some(stop) = stop {
                         tx.set_feed_reached(&row, stop.entry, stop.log)?;
@@ -110,11 +111,24 @@ impl Replica {
         };
         link.known.forget(document.row);
         tx.feed_refused(&row, document.row)?;
-        let again = refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
+        // The refusal of a step comes before its acknowledgement, so of several batches the oldest is meant.
+        let batch = link.batches.iter().position(|batch| batch.document == document.row);
+        let batch = batch.and_then(|batch| link.batches.remove(batch)).filter(|_| refuse.reason != Reason::Past);
+        // A peer that lacks something gets everything first; what it refuses all the same comes again one by one.
+        let whole = refuse.reason.may_pass_later() && link.sent_again.insert(document.row);
+        let again = whole || batch.is_some();
         if again {
             let scope = scope::scope(&tx, &self.identity, &row)?;
             tx.extend_feed(&mut row, &scope)?;
-            tx.feed_again(&mut row, document.row)?;
+        }
+        match batch {
+            _ if whole => tx.feed_again(&mut row, document.row)?,
+            // One of them may be bad: the others are taken when they come alone.
+            Some(batch) => {
+                link.alone.insert(document.row);
+                tx.feed_each_again(&mut row, document.row, &batch.logs)?;
+            }
+            None => {}
         }
         tx.commit()?;
         if again {
@@ -123,11 +137,11 @@ impl Replica {
         Ok(())
     }
 
-    fn store_push(&mut self, now: Now, id: LinkId, push: Push) -> Result<(), StoreError> {
+    fn store_push(&mut self, now: Now, id: LinkId, push: Push, place: Option<Position>) -> Result<(), StoreError> {
         let Some(link) = self.links.get(&id) else { return Ok(()) };
         let peer = link.peer;
-        let starts_over = push.entry.is_none() && push.through.is_some_and(|through| through.number == 0);
-        let reach = push.through.map_or(Reach::Stay, Reach::Always);
+        let starts_over = push.entry.is_none() && place.is_some_and(|place| place.number == 0);
+        let reach = place.map_or(Reach::Stay, Reach::Always);
         let Some((mut taken, grown)) = self.take_push(now, peer, push.entry, reach)? else { return Ok(()) };
         if taken.gap
             && let Some(link) = self.links.get_mut(&id)
@@ -156,11 +170,9 @@ impl Replica {
         }
         if let Some(link) = self.links.get_mut(&id) {
             // What a peer sends it holds: it need not come back.
-            if let Some((document, log)) = taken.holds {
-                link.known.passed(document, log);
-            }
+            taken.holds.iter().for_each(|holds| link.known.holds(holds));
             link.shown.extend(std::mem::take(&mut taken.shown));
-            link.session.handle_stored(taken.refused.take(), push.through, push.more);
+            link.session.handle_stored(taken.refused.take(), place, push.more);
         }
         self.follow_up(now, taken, grown)
     }
@@ -179,6 +191,7 @@ impl Replica {
         let tx = self.store.begin()?;
         let Some(mut row) = tx.peer(peer)? else { return Ok(None) };
         let document = entry.as_ref().and_then(whole_of);
+        let has_several = matches!(&entry, Some(PushEntry::Delta(frame)) if !frame.earlier.is_empty());
         let mut loads = self.loads.lend();
         let taken = match entry {
             Some(PushEntry::Delta(frame)) => super::admit::take_delta(&tx, &author, &row, frame, &mut loads)?,
@@ -189,6 +202,12 @@ impl Replica {
             (Some(refuse), Some(document)) if refuse.reason.may_pass_later() => {
                 let refusal = Message::Refuse(refuse.clone()).encode(self.identity.id());
                 tx.note_untold(&row, document, &refusal)?;
+            }
+            // One of them may be bad. In a later session nobody knows which came together: then all come again, and alone if
+            // they are refused together once more.
+            (Some(refuse), Some(document)) if has_several && refuse.reason != Reason::Past => {
+                let refuse = Refuse { reason: Reason::NotBelow, ..refuse.clone() };
+                tx.note_untold(&row, document, &Message::Refuse(refuse).encode(self.identity.id()))?;
             }
             (None, Some(document)) if !taken.gap && !taken.contradicts => tx.forget_untold(&row, document)?,
             _ => {}

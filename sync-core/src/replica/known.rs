@@ -1,17 +1,17 @@
 //! What the peer at the other end of a link is known to hold, beside what it acknowledged: it is not sent (again).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::reconcile::Lacking;
 use crate::document::Clock;
-use crate::limits::PASSED_FRONTIERS_MAX;
+use crate::limits::PASSED_RANGES_MAX;
 use crate::store::{DocumentRow, FeedEntry, LogSeq, PeerRow, StoreError, Tx};
 
 /// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The newest frontiers of each document that passed over this link, either way.
-    passed: BTreeMap<DocumentRow, BTreeSet<LogSeq>>,
+    /// The frontiers of each document that passed over this link, either way.
+    passed: BTreeMap<DocumentRow, Passed>,
     /// What it said that it lacks, when it was asked.
     pub(super) lacking: Lacking,
     /// What a node said that it holds, by whichever way it came there.
@@ -20,28 +20,75 @@ pub(super) struct Known {
     pub(super) is_from_start: bool,
 }
 
+/// What a peer showed that it holds.
+#[derive(Debug)]
+pub(super) struct Holds {
+    pub(super) document: DocumentRow,
+    pub(super) logs: Vec<LogSeq>,
+    /// Of a layer, the changes below them.
+    pub(super) clock: Option<Clock>,
+}
+
+/// Frontiers of one document.
+#[derive(Debug, Default)]
+struct Passed {
+    /// Those that follow each other in the log, by the first: the last.
+    ranges: BTreeMap<LogSeq, LogSeq>,
+    /// Changes below them, where that is more than what is below the newest: a layer may be written on several lines.
+    clock: Clock,
+}
+
+impl Passed {
+    fn insert(&mut self, log: LogSeq) {
+        if self.contains(log) {
+            return;
+        }
+        let before = self.ranges.range(..log).next_back().map(|(first, last)| (*first, *last));
+        let after = self.ranges.range(log..).next().map(|(first, last)| (*first, *last));
+        let first = before.filter(|(_, last)| log.follows(*last)).map_or(log, |(first, _)| first);
+        let last = match after.filter(|(first, _)| first.follows(log)) {
+            Some((first, last)) => {
+                self.ranges.remove(&first);
+                last
+            }
+            None => log,
+        };
+        self.ranges.insert(first, last);
+        if self.ranges.len() > PASSED_RANGES_MAX {
+            self.ranges.pop_first();
+        }
+    }
+
+    fn contains(&self, log: LogSeq) -> bool {
+        self.ranges.range(..=log).next_back().is_some_and(|(_, last)| log <= *last)
+    }
+}
+
 impl Known {
     /// Of a peer that gets its feed from the start, whatever it acknowledged.
     pub(super) fn of_nothing() -> Self {
         Self { is_from_start: true, ..Self::default() }
     }
 
-    /// A frontier passed over the link.
-    pub(super) fn passed(&mut self, document: DocumentRow, log: LogSeq) {
-        let frontiers = self.passed.entry(document).or_default();
-        frontiers.insert(log);
-        if frontiers.len() > PASSED_FRONTIERS_MAX {
-            frontiers.pop_first();
-        }
+    /// What passed, or what the peer showed.
+    pub(super) fn holds(&mut self, holds: &Holds) {
+        let passed = self.passed.entry(holds.document).or_default();
+        holds.logs.iter().for_each(|log| passed.insert(*log));
+        holds.clock.iter().for_each(|clock| passed.clock.join(clock));
+    }
+
+    /// Changes below what passed.
+    pub(super) fn clock_passed(&self, document: DocumentRow) -> Option<&Clock> {
+        self.passed.get(&document).map(|passed| &passed.clock)
     }
 
     pub(super) fn has_passed(&self, document: DocumentRow, log: LogSeq) -> bool {
-        self.passed.get(&document).is_some_and(|frontiers| frontiers.contains(&log))
+        self.passed.get(&document).is_some_and(|passed| passed.contains(log))
     }
 
     /// The newest frontier of the document that passed.
     pub(super) fn newest_passed(&self, document: DocumentRow) -> Option<LogSeq> {
-        self.passed.get(&document)?.last().copied()
+        self.passed.get(&document)?.ranges.last_key_value().map(|(_, last)| *last)
     }
 
     /// Changes that it holds by its own word.

@@ -12,7 +12,7 @@ use crate::limits::{
     LOOK_AHEAD_ENTRIES_MAX, LOOK_AHEAD_SKIPPED_MAX, PACKED_BYTES_MAX, PART_BYTES_MAX, PART_BYTES_MIN, PUSH_ROOM_MIN,
 };
 use crate::part::{Part, transfer_id};
-use crate::store::{DocumentRow, FeedEntry, LogSeq, PeerRow, StoreError, Tx};
+use crate::store::{DocumentRow, FeedEntry, PeerRow, StoreError, Tx};
 use crate::wire::{PushEntry, Resume};
 
 /// Bytes of changes that fit a push of `room` bytes beside everything else that it may hold.
@@ -32,12 +32,12 @@ pub(super) struct PackedTransfers {
 struct Key {
     document: DocumentRow,
     base: Clock,
-    target: LogSeq,
+    upto: Clock,
 }
 
 impl PackedTransfers {
     pub(super) fn of(&mut self, tx: &Tx<'_>, plan: &Plan) -> Result<Arc<Packed>, StoreError> {
-        let key = Key { document: plan.document.row, base: plan.base.clone(), target: plan.stop.seq };
+        let key = Key { document: plan.document.row, base: plan.base.clone(), upto: plan.upto.clone() };
         let packed = match self.recent.iter().position(|(known, _)| *known == key) {
             Some(place) => self.recent.remove(place).map(|(_, packed)| packed),
             None => None,
@@ -93,14 +93,19 @@ impl Transfer {
     }
 
     /// The next part, and whether it is the last.
-    pub(super) fn next_part(&mut self, packed: &Packed, room: u64) -> (PushEntry, bool) {
+    pub(super) fn next_part(
+        &mut self,
+        tx: &Tx<'_>,
+        packed: &Packed,
+        room: u64,
+    ) -> Result<(PushEntry, bool), StoreError> {
         self.went_ahead = 0;
         let part = Part { transfer: self.id, offset: self.offset, total: self.total };
         let rest = usize::try_from(self.offset).ok().and_then(|offset| packed.bytes.get(offset..)).unwrap_or_default();
         let changes = rest.get(..part_bytes(room)).unwrap_or(rest);
         self.offset += changes.len() as u64;
         let is_last = self.offset == self.total;
-        (self.plan.frame(packed.codec, changes.to_vec(), Some(part), is_last), is_last)
+        Ok((self.plan.frame(tx, packed.codec, changes.to_vec(), Some(part), is_last)?, is_last))
     }
 
     /// A small step of a later entry, for a document that nothing before it in the feed is about, which is sent ahead of the
@@ -129,8 +134,8 @@ impl Transfer {
                 let packed = delta::pack(tx, &plan)?;
                 if packed.bytes.len() <= part_bytes(room) {
                     self.went_ahead += packed.bytes.len() as u64;
-                    known.passed(plan.document.row, plan.stop.seq);
-                    return Ok(Some(plan.frame(packed.codec, packed.bytes, None, true)));
+                    known.holds(&plan.holds());
+                    return plan.frame(tx, packed.codec, packed.bytes, None, true).map(Some);
                 }
             }
             // What comes later of this document builds on it.

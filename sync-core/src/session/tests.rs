@@ -3,6 +3,7 @@
 use super::*;
 use crate::id::{Chain, Nonce};
 use crate::limits::WINDOW_BYTES_MAX;
+use crate::wire::{Hello, VERSION_MAX, VERSION_MIN};
 
 const FIRST: Incarnation = Incarnation { number: 1, nonce: Nonce([3; 8]) };
 
@@ -38,7 +39,7 @@ fn effects(session: &mut Session) -> Vec<Effect> {
 }
 
 fn push(number: u64, more: bool) -> Push {
-    Push { entry: None, through: Some(place(number)), more }
+    Push { entry: None, through: Some(place(number).into()), more }
 }
 
 /// A live session of the acceptor, whose peer is at `cursor` of a feed of `head` entries.
@@ -118,7 +119,7 @@ fn a_side_that_lacks_something_is_not_through_before_the_last_push() {
     effects(&mut session);
     for (number, more) in [(1, true), (2, false)] {
         session.handle_message(Message::Push(push(number, more)));
-        assert!(matches!(effects(&mut session)[..], [Effect::Store(_)]));
+        assert!(matches!(effects(&mut session)[..], [Effect::Store(..)]));
         session.handle_stored(None, Some(place(number)), more);
         let through = effects(&mut session).contains(&Effect::Synced);
         assert_eq!(through, !more);
@@ -158,7 +159,7 @@ fn no_more_is_pushed_than_was_granted_and_what_is_durable_is_granted_again() {
         sent += 5_000;
     }
     assert_eq!((sent, session.under_way()), (15_000, 15_000), "5 000 are left, and a push may need more");
-    session.handle_message(Message::Acknowledge(place(1)));
+    session.handle_message(Message::Acknowledge(1));
     assert!(!effects(&mut session).contains(&Effect::Fetch { after: number }), "an acknowledgement grants nothing");
     session.handle_message(Message::Credit(5_000));
     assert_eq!(effects(&mut session), [Effect::Fetch { after: number }]);
@@ -190,7 +191,7 @@ fn a_peer_that_pushes_past_its_credit_is_closed() {
         session.charge(10);
         session.handle_message(Message::Push(push(number, true)));
     }
-    let stored = [1, 2, 3].map(|number| Effect::Store(push(number, true)));
+    let stored = [1, 2, 3].map(|number| Effect::Store(push(number, true), Some(place(number))));
     assert_eq!(effects(&mut session), stored);
     session.charge(10);
     assert_eq!(closes_with(&mut session), CloseCode::Protocol);
@@ -256,8 +257,8 @@ fn a_step_in_parts_is_acknowledged_once_and_nobody_is_through_before() {
     session.handle_step(1, vec![push(1, false)], 1);
     assert!(matches!(effects(&mut session)[..], [Effect::Transmit(_)]));
     let trips = session.round_trips();
-    session.handle_message(Message::Acknowledge(place(1)));
-    assert_eq!(effects(&mut session), [Effect::Acknowledged(place(1)), Effect::Synced]);
+    session.handle_message(Message::Acknowledge(1));
+    assert_eq!(effects(&mut session), [Effect::Acknowledged(1), Effect::Synced]);
     assert_eq!((trips, session.under_way()), (1, 0));
 }
 
@@ -280,7 +281,7 @@ fn a_side_that_has_nothing_to_say_has_no_work() {
 #[test]
 fn an_acknowledgement_of_what_was_not_sent_is_against_the_protocol() {
     let mut session = live(5, 3);
-    session.handle_message(Message::Acknowledge(place(4)));
+    session.handle_message(Message::Acknowledge(4));
     assert_eq!(closes_with(&mut session), CloseCode::Protocol);
 }
 
@@ -302,8 +303,8 @@ fn a_feed_that_starts_over_says_so_before_anything_else() {
     session.handle_restarted(place(0), place(0));
     let sent = effects(&mut session);
     assert_eq!(sent.last(), Some(&Effect::Transmit(Message::Push(push(0, false)))));
-    session.handle_message(Message::Acknowledge(place(0)));
-    assert_eq!(effects(&mut session), [Effect::Acknowledged(place(0)), Effect::Synced]);
+    session.handle_message(Message::Acknowledge(0));
+    assert_eq!(effects(&mut session), [Effect::Acknowledged(0), Effect::Synced]);
 }
 
 #[test]

@@ -38,6 +38,18 @@ pub struct Weight {
     pub bytes: u64,
 }
 
+impl Weight {
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            changes: self.changes.saturating_add(other.changes),
+            operations: self.operations.saturating_add(other.operations),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 const COLUMNS: &str = "id, kind, owner, name, generation, latest";
 
 fn read_document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<StoredDocument>> {
@@ -238,21 +250,46 @@ impl Tx<'_> {
         from: &Clock,
         upto: &Clock,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut statement = self.inner.prepare_cached(
-            "SELECT change.id, chunk, size FROM change JOIN actor ON actor.id = change.actor
-             WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?",
-        )?;
-        let mut found: Vec<(i64, Vec<u8>)> = Vec::new();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
+        let found = self.between("chunk, size", read, document, from, upto)?;
+        found.into_iter().map(|(stored, size): (Vec<u8>, _)| decompress(stored, size, CHUNK)).collect()
+    }
+
+    /// The hashes of the same changes, in the same order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hashes_between(
+        &self,
+        document: DocumentRow,
+        from: &Clock,
+        upto: &Clock,
+    ) -> Result<Vec<ChangeHash>, StoreError> {
+        self.between("hash", |row| row.get(1).map(ChangeHash), document, from, upto)
+    }
+
+    fn between<T>(
+        &self,
+        columns: &str,
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+        document: DocumentRow,
+        from: &Clock,
+        upto: &Clock,
+    ) -> Result<Vec<T>, StoreError> {
+        let sql = format!(
+            "SELECT change.id, {columns} FROM change JOIN actor ON actor.id = change.actor
+             WHERE document = ? AND actor.actor = ? AND seq > ? AND seq <= ?"
+        );
+        let mut statement = self.inner.prepare_cached(&sql)?;
+        let mut found: Vec<(i64, T)> = Vec::new();
         for (actor, seq) in upto.iter().filter(|(actor, seq)| from.seq(actor) < *seq) {
-            let rows = statement.query_map((document.0, actor.0, from.seq(actor), seq), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
+            let rows = statement
+                .query_map((document.0, actor.0, from.seq(actor), seq), |row| Ok((row.get(0)?, read(row)?)))?;
             for row in rows {
-                let (id, stored, size) = row?;
-                found.push((id, decompress(stored, size, CHUNK)?));
+                found.push(row?);
             }
         }
         found.sort_unstable_by_key(|(id, _)| *id);
-        Ok(found.into_iter().map(|(_, chunk)| chunk).collect())
+        Ok(found.into_iter().map(|(_, value)| value).collect())
     }
 }

@@ -1,13 +1,4 @@
-//! Feeds: what each peer is owed, densely numbered, with a rolling hash (decisions D2 and D4).
-//!
-//! ```text
-//! chain 0  = BLAKE3("archipel 2026 feed", store id | incarnation (u32, big endian) | the peer's node id)
-//! chain n  = BLAKE3("archipel 2026 feed", chain n-1 | document id | 0x01 | generation (u32, big endian) | heads)
-//!            BLAKE3("archipel 2026 feed", chain n-1 | document id | 0x00)        when the document leaves the scope
-//! ```
-//!
-//! each cut to 16 bytes. Two feeds that agree at a position agree below it, so one comparison of (position, chain) tells
-//! whether either side was lost, restored or replaced.
+//! Feeds: what each peer is owed, densely numbered, with a rolling hash (decisions D2 and D4; [`crate::position`]).
 
 use rusqlite::OptionalExtension;
 
@@ -17,7 +8,7 @@ use super::error::StoreError;
 use super::log::{LogRow, LogSeq};
 use super::peers::PeerRow;
 use crate::document::DocumentKind;
-use crate::id::{Chain, DocumentId, NodeId, StoreId};
+use crate::id::Chain;
 use crate::identity::Role;
 use crate::position::Position;
 
@@ -43,26 +34,8 @@ pub enum Scope {
     Only(Vec<(DocumentRow, LogSeq)>),
 }
 
-const CONTEXT: &str = "archipel 2026 feed";
-
 /// The feed has started over and was not extended yet.
 pub(super) const UNSURE_OF_ALL: u64 = i64::MAX as u64;
-
-fn chain_of(parts: &[&[u8]]) -> Chain {
-    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut chain = [0; 16];
-    hasher.finalize_xof().fill(&mut chain);
-    Chain(chain)
-}
-
-/// The chain of an empty feed of this store for this peer.
-#[must_use]
-pub fn chain_origin(store: StoreId, incarnation: u32, peer: NodeId) -> Chain {
-    chain_of(&[&store.0, &incarnation.to_be_bytes(), &peer.0])
-}
 
 impl Tx<'_> {
     /// Brings the feed of a dirty peer up to date with its scope. Of a whole fleet's documents only those are looked at that
@@ -105,7 +78,8 @@ impl Tx<'_> {
             // A hub may hold everything: nothing leaves its scope, though more may have gone to it once.
             if peer.role == Role::Node && log.is_some() && !wanted.contains(&document) {
                 let id = self.document_by_row(DocumentRow(document))?.key.id();
-                self.append_feed(peer, DocumentRow(document), id, None, &[0])?;
+                let place = peer.head.next(id, None);
+                self.append_feed(peer, DocumentRow(document), None, place)?;
             }
         }
         Ok(())
@@ -128,8 +102,8 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let row = self.log_row(log)?;
         let frontier = row.frontier.frontier();
-        let link = [&[1u8][..], &frontier.generation.to_be_bytes(), &frontier.heads.to_bytes()].concat();
-        self.append_feed(peer, document, frontier.document, Some(log), &link)
+        let place = peer.head.next(frontier.document, Some((frontier.generation, &frontier.heads)));
+        self.append_feed(peer, document, Some(log), place)
     }
 
     /// The last entry of each document in the feed: document number to log place, `None` for left ones.
@@ -146,16 +120,13 @@ impl Tx<'_> {
         &self,
         peer: &mut PeerRow,
         document: DocumentRow,
-        id: DocumentId,
         log: Option<LogSeq>,
-        link: &[u8],
+        place: Position,
     ) -> Result<(), StoreError> {
-        let number = peer.head.number + 1;
-        let chain = chain_of(&[&peer.head.chain.0, &id.0, link]);
         self.inner
             .prepare_cached("INSERT INTO feed (peer, position, document, log, chain) VALUES (?, ?, ?, ?, ?)")?
-            .execute((peer.id, number, document.0, log.map(|log| log.0), chain.0))?;
-        peer.head = Position { number, chain };
+            .execute((peer.id, place.number, document.0, log.map(|log| log.0), place.chain.0))?;
+        peer.head = place;
         Ok(())
     }
 
@@ -304,6 +275,20 @@ impl Tx<'_> {
         self.set_head(peer)
     }
 
+    /// Appends these frontiers of the document once more, so that each is sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn feed_each_again(
+        &self,
+        peer: &mut PeerRow,
+        document: DocumentRow,
+        frontiers: &[LogSeq],
+    ) -> Result<(), StoreError> {
+        frontiers.iter().try_for_each(|log| self.append_frontier_entry(peer, document, *log))?;
+        self.set_head(peer)
+    }
+
     /// Where the document's last entry points; `None` when it has none or left the scope.
     pub(super) fn feed_last(&self, peer: &PeerRow, document: DocumentRow) -> Result<Option<LogSeq>, StoreError> {
         let mut statement = self
@@ -319,7 +304,7 @@ impl Tx<'_> {
     /// [`StoreError`].
     pub fn feed_acknowledged(&self, peer: &mut PeerRow, number: u64) -> Result<(), StoreError> {
         let mut statement = self.inner.prepare_cached(
-            "SELECT position, document FROM feed WHERE peer = ? AND position > ? AND position <= ? ORDER BY position",
+            "SELECT max(position), document FROM feed WHERE peer = ? AND position > ? AND position <= ? GROUP BY document",
         )?;
         let rows = statement.query_map((peer.id, peer.acked, number), |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (position, document) in rows.collect::<Result<Vec<(i64, i64)>, _>>()? {

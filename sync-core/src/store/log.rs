@@ -14,6 +14,14 @@ use crate::identity::Signature;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogSeq(pub(super) i64);
 
+impl LogSeq {
+    /// Whether it is the place right after `other`.
+    #[must_use]
+    pub fn follows(self, other: Self) -> bool {
+        other.0.checked_add(1) == Some(self.0)
+    }
+}
+
 /// An entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRow {
@@ -43,6 +51,15 @@ fn decode((seq, row, document, generation, version, heads, clock, author, signat
         clock: Clock::from_bytes(&clock)?,
         held,
     })
+}
+
+/// The entries after a place, in order of arrival.
+pub(super) fn rows_after(connection: &rusqlite::Connection, after: Option<LogSeq>) -> Result<Vec<LogRow>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM log JOIN document d ON d.id = log.document WHERE log.seq > ? ORDER BY log.seq");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([after.map_or(0, |after| after.0)], |row| Columns::try_from(row))?;
+    rows.map(|row| decode(row?).ok_or(StoreError::Corrupt { place: "log" })).collect()
 }
 
 impl Tx<'_> {

@@ -64,8 +64,8 @@ CREATE TABLE change (
   start_op    INTEGER NOT NULL,
   max_op      INTEGER NOT NULL,
   deps        BLOB    NOT NULL,            -- hashes, 32 bytes each
+  size        INTEGER NOT NULL,            -- bytes of the chunk; before it, to be read without it
   chunk       BLOB    NOT NULL,            -- the Automerge change chunk, compressed
-  size        INTEGER NOT NULL,            -- its bytes before that
   UNIQUE (document, actor, seq)
 ) STRICT;
 
@@ -88,15 +88,15 @@ CREATE TABLE log (
 CREATE TABLE view (
   document    INTEGER PRIMARY KEY REFERENCES document (id),
   log         INTEGER NOT NULL,            -- place in the log
-  state       BLOB    NOT NULL,            -- JSON, compressed
-  size        INTEGER NOT NULL             -- its bytes before that
+  size        INTEGER NOT NULL,            -- bytes of the state
+  state       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT;
 
 -- Local state of observed documents that was not cut into a change yet, because nobody has asked for it.
 CREATE TABLE pending (
   document    INTEGER PRIMARY KEY REFERENCES document (id),
-  state       BLOB    NOT NULL,            -- JSON, compressed
-  size        INTEGER NOT NULL             -- its bytes before that
+  size        INTEGER NOT NULL,            -- bytes of the state
+  state       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT;
 
 -- Everyone this replica ever talked to or enrolled.
@@ -214,6 +214,6 @@ CREATE TABLE quarantine (
 -- Values of the embedding program. They never leave this store.
 CREATE TABLE local (
   key         TEXT    PRIMARY KEY,
-  value       BLOB    NOT NULL,            -- JSON, compressed
-  size        INTEGER NOT NULL             -- its bytes before that
+  size        INTEGER NOT NULL,            -- bytes of the value
+  value       BLOB    NOT NULL             -- JSON, compressed
 ) STRICT, WITHOUT ROWID;

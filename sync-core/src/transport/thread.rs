@@ -55,6 +55,17 @@ pub struct LinkEnd {
     pub revoked: bool,
     /// Whether a side has taken a new incarnation: dial again at once.
     pub restarted: bool,
+    /// Whether a side could not go on: its store failed, or the two do not understand each other. A link that comes soon
+    /// after would end alike, so it is to be dialled as one that never came up.
+    pub failed: bool,
+}
+
+impl LinkEnd {
+    /// A link that ended, or never came up, for no fault of either side.
+    #[must_use]
+    pub fn lost(reason: String) -> Self {
+        Self { reason, retry_after: None, revoked: false, restarted: false, failed: false }
+    }
 }
 
 /// A handle to a replica on its own thread. Cheap to clone; the thread ends with [`ReplicaHandle::stop`] or with the last
@@ -217,7 +228,7 @@ impl ReplicaThread {
 }
 
 fn ended(reason: &str) -> LinkEnd {
-    LinkEnd { reason: reason.to_owned(), retry_after: None, revoked: false, restarted: false }
+    LinkEnd::lost(reason.to_owned())
 }
 
 fn lost(error: &LinkError) -> LinkEnd {
@@ -225,6 +236,7 @@ fn lost(error: &LinkError) -> LinkEnd {
     if let LinkError::ClosedByPeer { code, .. } = error {
         end.revoked = *code == CloseCode::REVOKED;
         end.restarted = *code == CloseCode::RESTARTED;
+        end.failed = [CloseCode::PROTOCOL, CloseCode::BUSY].contains(code);
         let cloned = *code == CloseCode::CLONED;
         end.retry_after = cloned.then(|| Duration::from_secs(u64::from(CLONED_WAIT_SECONDS)));
     }
@@ -260,6 +272,7 @@ async fn write_frames(
                 return Some(LinkEnd {
                     revoked: close.code == wire::CloseCode::Revoked,
                     restarted: close.code == wire::CloseCode::Restarted,
+                    failed: close.code.is_failure(),
                     retry_after: retry.filter(|wait| !wait.is_zero()),
                     reason: close.message,
                 });

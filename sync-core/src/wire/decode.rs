@@ -17,11 +17,13 @@ use prost::Message as _;
 use super::proto::{self, frame::Body, push::Entry};
 use super::{
     Close, CloseCode, DeltaFrame, Hello, Message, Part, Push, PushEntry, Reason, Reconcile, Refuse, Resume, Summary,
-    Want, Wanted,
+    Through, Want, Wanted,
 };
 use crate::document::digest::DIGEST_BYTES;
 use crate::document::generation::{Root, UnverifiedRoot};
-use crate::document::{Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, UnverifiedFrontier};
+use crate::document::{
+    Clock, Codec, DocumentKey, DocumentKind, Frontier, FrontierDigest, Heads, PackedFrontiers, UnverifiedFrontier,
+};
 use crate::id::{Chain, ChangeHash, DocumentId, Incarnation, NodeId, Nonce, StoreId, TransferId};
 use crate::identity::Signature;
 use crate::limits::{
@@ -67,9 +69,7 @@ pub(super) fn decode(bytes: &[u8], sender: NodeId) -> Result<Message, DecodeErro
     match frame.body.ok_or(DecodeError::UnknownFrame)? {
         Body::Hello(it) => hello(it).map(Message::Hello),
         Body::Push(it) => push(it, sender).map(Message::Push),
-        Body::Acknowledge(it) => {
-            cursor(it.through.as_ref().ok_or(field("acknowledge.through"))?).map(Message::Acknowledge)
-        }
+        Body::Acknowledge(it) => number(it.position).map(Message::Acknowledge).ok_or(field("acknowledge.position")),
         Body::Refuse(it) => refuse(it).map(Message::Refuse),
         Body::Close(it) => Ok(Message::Close(close(it))),
         Body::Summary(it) => summary(&it).map(Message::Summary),
@@ -89,10 +89,22 @@ fn resume(it: &proto::Resume) -> Result<Resume, DecodeError> {
     })
 }
 
+/// The number of a place: SQLite's integers have 63 bits; no feed gets there.
+fn number(position: u64) -> Option<u64> {
+    Some(position).filter(|position| *position <= i64::MAX as u64)
+}
+
 fn cursor(it: &proto::Cursor) -> Result<Position, DecodeError> {
-    // SQLite's integers have 63 bits; no feed gets there.
-    let number = Some(it.position).filter(|position| *position <= i64::MAX as u64).ok_or(field("cursor.position"))?;
+    let number = number(it.position).ok_or(field("cursor.position"))?;
     Ok(Position { number, chain: Chain::from_slice(&it.chain).ok_or(field("cursor.chain"))? })
+}
+
+fn through(it: &proto::Through) -> Result<Through, DecodeError> {
+    let number = number(it.position).ok_or(field("through.position"))?;
+    if it.chain.is_empty() {
+        return Ok(Through::Next(number));
+    }
+    Ok(Through::Place(Position { number, chain: Chain::from_slice(&it.chain).ok_or(field("through.chain"))? }))
 }
 
 fn hello(it: proto::Hello) -> Result<Hello, DecodeError> {
@@ -119,7 +131,7 @@ fn push(it: proto::Push, sender: NodeId) -> Result<Push, DecodeError> {
         Some(Entry::Leave(document)) => Some(PushEntry::Leave(document_key(&document)?)),
         None => None,
     };
-    let through = it.through.as_ref().map(cursor).transpose()?;
+    let through = it.through.as_ref().map(through).transpose()?;
     if entry.is_none() && through.is_none() {
         return Err(field("push.entry"));
     }
@@ -165,7 +177,18 @@ fn delta_frame(it: proto::Delta, sender: NodeId) -> Result<DeltaFrame, DecodeErr
         return Err(field("delta.roots"));
     }
     let roots = it.roots.iter().map(|it| root(it, &key, sender)).collect::<Result<_, _>>()?;
-    Ok(DeltaFrame { key, generation: it.generation, codec, changes: it.changes, frontier, roots, part })
+    let earlier = match it.earlier {
+        None => PackedFrontiers::default(),
+        // Of other documents only the last frontier travels.
+        Some(_) if frontier.is_none() || key.kind != DocumentKind::Layer => return Err(field("delta.earlier")),
+        Some(proto::Frontiers { authors, signatures, rows, hashes }) => {
+            PackedFrontiers { authors, signatures, rows, hashes }
+        }
+    };
+    if earlier.is_empty() && earlier != PackedFrontiers::default() {
+        return Err(field("delta.earlier"));
+    }
+    Ok(DeltaFrame { key, generation: it.generation, codec, changes: it.changes, frontier, earlier, roots, part })
 }
 
 fn part(transfer: &[u8], offset: u64, total: u64) -> Result<Option<Part>, DecodeError> {

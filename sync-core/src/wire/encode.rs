@@ -3,9 +3,11 @@
 use prost::Message as _;
 
 use super::proto::{self, frame::Body, push::Entry};
-use super::{Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Resume, Summary, Want};
+use super::{
+    Close, CloseCode, DeltaFrame, Hello, Message, Push, PushEntry, Reason, Refuse, Resume, Summary, Through, Want,
+};
 use crate::document::generation::UnverifiedRoot;
-use crate::document::{Codec, DocumentKey};
+use crate::document::{Codec, DocumentKey, PackedFrontiers};
 use crate::id::NodeId;
 use crate::position::Position;
 
@@ -13,7 +15,7 @@ pub(super) fn encode(message: &Message, sender: NodeId) -> Vec<u8> {
     let body = match message {
         Message::Hello(it) => Body::Hello(hello(it)),
         Message::Push(it) => Body::Push(push(it, sender)),
-        Message::Acknowledge(through) => Body::Acknowledge(proto::Acknowledge { through: Some(cursor(*through)) }),
+        Message::Acknowledge(position) => Body::Acknowledge(proto::Acknowledge { position: *position }),
         Message::Refuse(it) => Body::Refuse(refuse(it)),
         Message::Close(it) => Body::Close(close(it)),
         Message::Summary(it) => Body::Summary(summary(it)),
@@ -55,7 +57,14 @@ fn push(it: &Push, sender: NodeId) -> proto::Push {
         PushEntry::Delta(frame) => Entry::Delta(delta(frame, sender)),
         PushEntry::Leave(key) => Entry::Leave(document(key)),
     });
-    proto::Push { entry, through: it.through.map(cursor), more: it.more }
+    proto::Push { entry, through: it.through.map(through), more: it.more }
+}
+
+fn through(it: Through) -> proto::Through {
+    match it {
+        Through::Place(place) => proto::Through { position: place.number, chain: place.chain.0.to_vec() },
+        Through::Next(position) => proto::Through { position, chain: Vec::new() },
+    }
 }
 
 fn document(key: &DocumentKey) -> proto::Document {
@@ -84,6 +93,16 @@ fn delta(frame: &DeltaFrame, sender: NodeId) -> proto::Delta {
         transfer: frame.part.map(|part| part.transfer.0.to_vec()).unwrap_or_default(),
         offset: frame.part.map_or(0, |part| part.offset),
         total: frame.part.map_or(0, |part| part.total),
+        earlier: Some(&frame.earlier).filter(|earlier| !earlier.is_empty()).map(frontiers),
+    }
+}
+
+fn frontiers(it: &PackedFrontiers) -> proto::Frontiers {
+    proto::Frontiers {
+        authors: it.authors.clone(),
+        signatures: it.signatures.clone(),
+        rows: it.rows.clone(),
+        hashes: it.hashes.clone(),
     }
 }
 

@@ -5,7 +5,9 @@ use automerge::{ActorId, AutoCommit, Change};
 use sha2::{Digest, Sha256};
 use sync_core::document::codec::{Base, pack_as};
 use sync_core::document::genesis::genesis;
-use sync_core::document::{ActorBytes, Clock, Codec, DocumentKey, Frontier, Heads, SignedFrontier, UnverifiedFrontier};
+use sync_core::document::{
+    ActorBytes, Clock, Codec, DocumentKey, Frontier, Heads, PackedFrontiers, SignedFrontier, UnverifiedFrontier,
+};
 use sync_core::env::no_witness;
 use sync_core::id::{Chain, ChangeHash, LinkId, Name, NodeId, StoreId};
 use sync_core::identity::{CertificateAuthority, Identity, Role, SigningKey, VerifiedPeer};
@@ -129,12 +131,24 @@ impl Door {
         changes: Vec<u8>,
         frontier: UnverifiedFrontier,
     ) -> Vec<Message> {
+        let frontier = Some(frontier);
+        let (codec, earlier, roots) = (Codec::RawZstd, PackedFrontiers::default(), Vec::new());
+        self.push_frame(DeltaFrame {
+            key: key.clone(),
+            generation,
+            codec,
+            changes,
+            frontier,
+            earlier,
+            roots,
+            part: None,
+        })
+    }
+
+    /// The same, made elsewhere.
+    pub(crate) fn push_frame(&mut self, frame: DeltaFrame) -> Vec<Message> {
         self.next += 1;
-        let roots = Vec::new();
-        let codec = Codec::RawZstd;
-        let frame =
-            DeltaFrame { key: key.clone(), generation, codec, changes, frontier: Some(frontier), roots, part: None };
-        let through = Some(self.place());
+        let through = Some(self.place().into());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
 
@@ -142,7 +156,9 @@ impl Door {
     pub(crate) fn part(&mut self, key: &DocumentKey, part: Part, changes: Vec<u8>) -> Vec<Message> {
         let (roots, part) = (Vec::new(), Some(part));
         let codec = Codec::RawZstd;
-        let frame = DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier: None, roots, part };
+        let earlier = PackedFrontiers::default();
+        let frame =
+            DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier: None, earlier, roots, part };
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through: None, more: true }))
     }
 
@@ -157,8 +173,9 @@ impl Door {
         self.next += 1;
         let (frontier, part) = (Some(frontier), Some(part));
         let codec = Codec::RawZstd;
-        let frame = DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier, roots: Vec::new(), part };
-        let through = Some(self.place());
+        let (earlier, roots) = (PackedFrontiers::default(), Vec::new());
+        let frame = DeltaFrame { key: key.clone(), generation: 0, codec, changes, frontier, earlier, roots, part };
+        let through = Some(self.place().into());
         self.say(&Message::Push(Push { entry: Some(PushEntry::Delta(frame)), through, more: false }))
     }
 

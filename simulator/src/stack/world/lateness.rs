@@ -33,10 +33,12 @@ struct Report {
 impl Lateness {
     /// A hub has answered: perhaps it made a release.
     pub(super) fn handle_reply(&mut self, reply: &AdminReply) {
-        let version = match reply {
-            AdminReply::LayerApplied(applied) => applied.release_version,
-            AdminReply::Released(released) => Some(released.release_version),
-            _ => None,
+        let version = if let AdminReply::LayerApplied(applied) = reply {
+            applied.release_version
+        } else if let AdminReply::Released(released) = reply {
+            Some(released.release_version)
+        } else {
+            None
         };
         self.releases.extend(version.map(|version| (Instant::now(), version)));
     }

@@ -2,7 +2,7 @@
 //! values. For each list of rows there is one encoding, so a change that is written again has the bytes that it had.
 
 /// Appends an unsigned LEB128 integer in its shortest form.
-pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::document) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_bits(value) | 0x80);
         value >>= 7;

@@ -124,6 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a compressor of its own is what the test needs")]
     fn a_row_gives_the_same_bytes_whatever_its_thread_has_compressed_before() {
         let row = |seed: usize| (0..200 + seed * 37).map(|at| (at * (seed + 3) % 23) as u8).collect::<Vec<u8>>();
         for seed in (0..40).rev().chain(0..40) {

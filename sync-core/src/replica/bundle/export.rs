@@ -4,17 +4,16 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::document::codec::Packed;
-use crate::id::NodeId;
+use crate::id::{Chain, NodeId};
 use crate::identity::Role;
 use crate::limits::PART_BYTES_MAX;
 use crate::part::{Part, transfer_id};
-use crate::position::Position;
 use crate::replica::delta::{self, Next};
 use crate::replica::known::Known;
 use crate::replica::{Now, Replica, certificates};
 use crate::store::{FeedEntry, PeerRow, StoreError, Tx};
 use crate::wire::bundle::{BundleHeader, BundleWriter};
-use crate::wire::{Hello, Message, Push, PushEntry, VERSION_MAX, VERSION_MIN};
+use crate::wire::{Hello, Message, Push, PushEntry, Through, VERSION_MAX, VERSION_MIN};
 
 /// From where on a bundle has the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,10 +118,8 @@ impl Replica {
         let mut shown: BTreeSet<NodeId> = [self.identity.id(), recipient].into();
         let mut entries = 0;
         while let Some(entry) = tx.feed_next(&row, after)? {
-            let (contents, arrives) = step(&tx, &row, &entry, &mut known)?;
-            let there = Position { number: entry.number, chain: entry.chain };
-            let through = if arrives { there } else { tx.feed_place(&row, after, origin)? };
-            let more = row.head.number > through.number;
+            let (contents, through) = step(&tx, &row, entry, after, origin, &mut known)?;
+            let more = row.head.number > through.number();
             let mut frames = Vec::new();
             let last = contents.len().saturating_sub(1);
             for (number, mut content) in contents.into_iter().enumerate() {
@@ -144,7 +141,7 @@ impl Replica {
                 file.frame(&frame)?;
             }
             entries += has_content;
-            after = through.number;
+            after = through.number();
         }
         let bytes = file.finish(self.identity.key())?;
         let (from, head) = (start.number, row.head.number);
@@ -152,23 +149,33 @@ impl Replica {
     }
 }
 
-/// The content that brings a peer through `entry`, in parts when it is large, and whether it leads there or only to an older
-/// frontier on the way.
+/// The content that brings a peer through `entry`, in parts when it is large, with those after it that can go together, and
+/// the place that it leads to: where the step began, when it is only an older frontier on the way.
 fn step(
     tx: &Tx<'_>,
     peer: &PeerRow,
-    entry: &FeedEntry,
+    entry: FeedEntry,
+    after: u64,
+    origin: Chain,
     known: &mut Known,
-) -> Result<(Vec<PushEntry>, bool), StoreError> {
-    let plan = match delta::next(tx, peer, entry, known)? {
-        Next::Leave(key) => return Ok((vec![PushEntry::Leave(key)], true)),
-        Next::Held => return Ok((Vec::new(), true)),
+) -> Result<(Vec<PushEntry>, Through), StoreError> {
+    let mut plan = match delta::next(tx, peer, &entry, known)? {
+        Next::Leave(key) => {
+            let through = delta::through(tx, peer, after, &entry, entry.log.is_none(), known)?;
+            return Ok((vec![PushEntry::Leave(key)], through));
+        }
+        Next::Held => return Ok((Vec::new(), delta::through(tx, peer, after, &entry, false, known)?)),
         Next::Delta(plan) => plan,
     };
+    let last = delta::gather(tx, peer, entry, known, &mut plan, u64::MAX)?;
     let Packed { codec, bytes: packed } = delta::pack(tx, &plan)?;
-    known.passed(plan.document.row, plan.stop.seq);
+    known.holds(&plan.holds());
+    let through = match plan.arrives {
+        true => delta::through(tx, peer, after, &last, plan.is_whole(&last), known)?,
+        false => tx.feed_place(peer, after, origin)?.into(),
+    };
     if packed.len() <= PART_BYTES_MAX {
-        return Ok((vec![plan.frame(codec, packed, None, true)], plan.arrives));
+        return Ok((vec![plan.frame(tx, codec, packed, None, true)?], through));
     }
     let (transfer, total) = (transfer_id(&packed), packed.len() as u64);
     let mut offset = 0;
@@ -176,7 +183,7 @@ fn step(
     for changes in packed.chunks(PART_BYTES_MAX) {
         let part = Part { transfer, offset, total };
         offset += changes.len() as u64;
-        contents.push(plan.frame(codec, changes.to_vec(), Some(part), offset == total));
+        contents.push(plan.frame(tx, codec, changes.to_vec(), Some(part), offset == total)?);
     }
-    Ok((contents, plan.arrives))
+    Ok((contents, through))
 }

@@ -9,9 +9,10 @@ use crate::id::{Incarnation, NodeId, StoreId};
 use crate::identity::certificate::{Certified, PeerRefusal};
 use crate::identity::{Identity, Role};
 use crate::limits::{BUNDLE_REFUSALS_LISTED_MAX, BUNDLE_STEP_FRAMES_MAX};
+use crate::position::{Position, chain_origin};
 use crate::replica::exchange::Reach;
 use crate::replica::{Event, Now, Output, Replica, certificates, members, scope};
-use crate::store::{PeerRow, StoreError, chain_origin};
+use crate::store::{PeerRow, StoreError};
 use crate::wire::bundle::{BundleReadError, BundleReader};
 use crate::wire::{DecodeError, Hello, Message, Push, Reason, Refuse, VERSION_MAX, VERSION_MIN};
 
@@ -137,6 +138,8 @@ pub struct Import<R> {
     file: BundleReader<R>,
     speaks_for: (StoreId, Incarnation),
     track: Track,
+    /// The place that the frame before led to.
+    before: Position,
     imported: Imported,
 }
 
@@ -200,7 +203,7 @@ impl Replica {
             acknowledged: row.acked,
         };
         let track = Track::new(if counts { row.cursor } else { None }, from, counts);
-        Ok(Import { file, speaks_for: (hello.store, hello.incarnation), track, imported })
+        Ok(Import { file, speaks_for: (hello.store, hello.incarnation), track, before: from, imported })
     }
 
     /// What the hello of a bundle changes: as over a link, but forward only, because it may be an old one. Whether it speaks
@@ -273,9 +276,12 @@ impl Replica {
     }
 
     fn import_push<R>(&mut self, now: Now, import: &mut Import<R>, push: Push) -> Result<(), ImportError> {
-        let Import { track, imported, .. } = import;
+        let Import { track, imported, before, .. } = import;
         let exporter = imported.exporter;
-        let Push { entry, through, more: _ } = push;
+        let place = |through| push.place(through, Some(*before)).ok_or(ImportError::Unexpected);
+        let through = push.through.map(place).transpose()?;
+        *before = through.unwrap_or(*before);
+        let entry = push.entry;
         imported.entries += u64::from(entry.is_some());
         let reach = through.and_then(|through| track.reach(through)).map_or(Reach::Stay, Reach::IfTaken);
         let Some((taken, grown)) = self.take_push(now, exporter, entry, reach)? else { return Ok(()) };

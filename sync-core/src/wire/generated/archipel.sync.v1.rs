@@ -65,12 +65,21 @@ pub struct Hello {
     #[prost(bytes = "vec", tag = "8")]
     pub nonce: ::prost::alloc::vec::Vec<u8>,
 }
+/// A place that the receiver of this frame has reached.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Through {
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    /// 16 bytes; empty when it follows from the place before and from what came with it
+    #[prost(bytes = "vec", tag = "2")]
+    pub chain: ::prost::alloc::vec::Vec<u8>,
+}
 /// One step of the sender's feed.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Push {
     /// with this frame the receiver holds the feed up to here; absent when more frames belong to the step.
     #[prost(message, optional, tag = "3")]
-    pub through: ::core::option::Option<Cursor>,
+    pub through: ::core::option::Option<Through>,
     /// Position 0 without an entry: the feed starts over, the receiver's cursor was nowhere in it
     ///
     /// the sender's feed goes on after this frame
@@ -126,6 +135,25 @@ pub struct Delta {
     /// bytes of the packed batch
     #[prost(uint64, tag = "10")]
     pub total: u64,
+    /// of a layer: others that were signed before `frontier`; only with it
+    #[prost(message, optional, tag = "11")]
+    pub earlier: ::core::option::Option<Frontiers>,
+}
+/// Frontiers of the same document and generation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Frontiers {
+    /// 32 bytes each: who signed them, beside the author of the frontier that they come before
+    #[prost(bytes = "vec", tag = "1")]
+    pub authors: ::prost::alloc::vec::Vec<u8>,
+    /// 64 bytes each, Ed25519
+    #[prost(bytes = "vec", tag = "2")]
+    pub signatures: ::prost::alloc::vec::Vec<u8>,
+    /// author, version and heads of each
+    #[prost(bytes = "vec", tag = "3")]
+    pub rows: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes each: heads that are not in the batch
+    #[prost(bytes = "vec", tag = "4")]
+    pub hashes: ::prost::alloc::vec::Vec<u8>,
 }
 /// The record that begins a generation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -170,10 +198,10 @@ pub struct SignedFrontier {
     pub certificate: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// The sender has made the receiver's feed durable up to here.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledge {
-    #[prost(message, optional, tag = "1")]
-    pub through: ::core::option::Option<Cursor>,
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
 }
 /// The sender made pushes durable: the receiver may push so many bytes more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,61 @@
+//! Invariant 10: an edge that restarts alone comes back with its desired state, repairs drift, and goes on recording.
+//!
+//! Verifies: after a start a node knows what it had applied; a while after anything happened to it its target holds exactly
+//! what it applied, whether a hub is in reach or not; and its report is recorded. Not verified: how fast (a while is five looks
+//! of the agent), and nodes whose store was set back, wiped, cloned or rotten.
+
+use std::collections::BTreeMap;
+
+use sync_core::document::DocumentKey;
+
+use super::{Facts, Found, Held, Watch};
+use crate::trace::Member;
+
+/// Microseconds in which an agent that nothing disturbs has put everything right: five of its looks.
+const SETTLES_IN: u64 = 5 * 60 * 1_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    /// Who had applied something, and how often it had lost its past then.
+    applied: BTreeMap<Member, u64>,
+}
+
+impl Watch for Alone {
+    fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
+        let (known, agent) = (facts.of(held.member), &held.holding.agent);
+        if known.is_hub {
+            return;
+        }
+        if !known.is_sound() {
+            found.unjudged += 1;
+            return;
+        }
+        match (&agent.applied, self.applied.get(held.member)) {
+            (Some(_), _) => drop(self.applied.insert(held.member.clone(), known.lost)),
+            (None, Some(lost)) if *lost == known.lost => {
+                found.judge(false, || format!("{} has forgotten what it applied", held.member));
+            }
+            (None, _) => {}
+        }
+        let is_calm = known.is_up && known.faults.is_empty() && held.at.saturating_sub(known.stirred_at) >= SETTLES_IN;
+        let is_under_way = agent.inventory.values().any(|is_held| !is_held);
+        if agent.applied.is_none() || !is_calm || is_under_way {
+            found.unjudged += 1;
+            return;
+        }
+        if let Some(target) = held.target {
+            found.judge(*target == agent.objects, || {
+                let differs = |(key, hash): &(&String, _)| target.get(*key) != Some(*hash);
+                let key = agent.objects.iter().find(differs).map(|(key, _)| key);
+                let key = key.or_else(|| target.keys().find(|key| !agent.objects.contains_key(*key)));
+                let key = key.map_or("something", |key| key);
+                format!("{} has left {key} in its target as it should not be", held.member)
+            });
+        }
+        let recorded = held.holding.documents.get(&DocumentKey::observed(held.holding.node).id());
+        let is_recorded = recorded.is_some_and(|document| {
+            agent.report.is_some() && (document.pending == agent.report || document.view == agent.report)
+        });
+        found.judge(is_recorded, || format!("{} has not recorded its report", held.member));
+    }
+}

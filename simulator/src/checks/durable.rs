@@ -1,0 +1,96 @@
+//! Invariant 2: nothing leaves a replica before it is durable there, and every start writes under a fresh actor.
+//!
+//! Verifies: one sequence number of one actor names one change wherever it is held, so none was used again for another; and
+//! an author holds what others hold of it. Not verified: that an actor is never continued by a later start without a clash,
+//! changes of generations that are over, and authors whose store was set back, wiped, cloned or rotten (only the clash is judged of those).
+
+use std::collections::BTreeMap;
+
+use sync_core::document::{ActorBytes, Clock};
+use sync_core::id::{ChangeHash, DocumentId};
+
+use super::{Facts, Found, Held, Watch};
+use crate::holding::{HeldDocument, Look};
+use crate::trace::Member;
+
+/// A document's generation: two hubs may begin one of the same number, on different lines.
+type Line = (DocumentId, u32, Option<ActorBytes>);
+
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    /// The first that was seen under each number, and where.
+    hashes: BTreeMap<(Line, ActorBytes, u64), (ChangeHash, Member)>,
+    /// What others hold of each actor, who, and how often its author had lost its past when the actor was first seen.
+    told: BTreeMap<(Line, ActorBytes), (u64, Member, u64)>,
+}
+
+impl Watch for Durable {
+    fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
+        if facts.of(held.member).is_rotten {
+            found.unjudged += 1;
+            return;
+        }
+        if held.holding.look >= Look::Acknowledged {
+            for (id, document) in &held.holding.documents {
+                self.compare_author(facts, held, (*id, document.generation, document.line), document, found);
+            }
+        }
+        for change in held.holding.changes.iter().filter(|change| !change.is_genesis) {
+            let Some(document) = held.holding.documents.get(&change.document) else { continue };
+            if change.generation != document.generation {
+                continue;
+            }
+            let line = (change.document, change.generation, document.line);
+            let first = self.hashes.entry((line, change.actor, change.seq));
+            let (hash, who) = first.or_insert_with(|| (change.hash, held.member.clone()));
+            found.judge(*hash == change.hash, || {
+                format!(
+                    "{who} and {} hold two changes of {} under number {} of one actor",
+                    held.member, document.key, change.seq
+                )
+            });
+        }
+    }
+}
+
+impl Durable {
+    fn compare_author(
+        &mut self,
+        facts: &Facts,
+        held: &Held<'_>,
+        line: Line,
+        document: &HeldDocument,
+        found: &mut Found,
+    ) {
+        let own = facts.of(held.member);
+        for (actor, seq) in others(&document.held, held) {
+            let author = facts.hubs().find(|hub| actor.belongs_to(hub)).or(document.key.owner.as_ref());
+            let lost = author.and_then(|author| facts.name(author)).map_or(0, |name| facts.of(name).lost);
+            let told = self.told.entry((line, actor)).or_insert((0, held.member.clone(), lost));
+            if seq > told.0 {
+                (told.0, told.1) = (seq, held.member.clone());
+            }
+        }
+        let of_this = self.told.range((line, ActorBytes([0; 16]))..=(line, ActorBytes([0xff; 16])));
+        for ((_, actor), (seq, who, lost)) in of_this.filter(|((_, actor), _)| actor.belongs_to(&held.holding.node)) {
+            if *lost != own.lost || !own.is_sound() {
+                found.unjudged += 1;
+                continue;
+            }
+            found.judge(document.held.seq(actor) >= *seq, || {
+                format!(
+                    "{who} holds {seq} changes of an actor of {} in {}, which itself holds {}",
+                    held.member,
+                    document.key,
+                    document.held.seq(actor)
+                )
+            });
+        }
+    }
+}
+
+/// What a document holds of actors of others.
+fn others(clock: &Clock, held: &Held<'_>) -> Vec<(ActorBytes, u64)> {
+    let foreign = |(actor, _): &(&ActorBytes, u64)| !actor.belongs_to(&held.holding.node);
+    clock.iter().filter(foreign).map(|(actor, seq)| (*actor, seq)).collect()
+}

@@ -1,0 +1,59 @@
+//! Invariant 5: nothing is deleted on an edge because something is missing.
+//!
+//! Verifies: of each object that an agent removed from its target, that the desired state it applied next is another one and
+//! does not name the object. A removal that is still under way waits. Together with invariant 4, which says that the other one
+//! is newer, only a newer signed assignment or release deletes. Not verified: removals by people, and those of a node whose
+//! store has flipped bits (not judged).
+
+use std::collections::BTreeMap;
+
+use sync_core::state::observed::{AppliedStamp, Stamp};
+
+use super::{Facts, Found, Held, Watch};
+use crate::trace::{Entry, Happening, Member};
+
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    applied: BTreeMap<Member, Option<Goal>>,
+    removed: BTreeMap<(Member, String), Option<Goal>>,
+}
+
+/// The frontiers of what is applied. When that was is left out: clocks differ.
+type Goal = (Stamp, Stamp);
+
+fn goal(applied: &AppliedStamp) -> Goal {
+    (applied.assignment.clone(), applied.release.clone())
+}
+
+impl Watch for Missing {
+    fn happened(&mut self, _facts: &Facts, entry: &Entry, _found: &mut Found) {
+        if let Happening::Removed { member, key } = &entry.what {
+            let before = self.applied.get(member).cloned().flatten();
+            self.removed.insert((member.clone(), key.to_string()), before);
+        }
+        if let Happening::Put { member, key } = &entry.what {
+            self.removed.remove(&(member.clone(), key.to_string()));
+        }
+    }
+
+    fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
+        let agent = &held.holding.agent;
+        let now = agent.applied.as_ref().map(goal);
+        self.applied.insert(held.member.clone(), now.clone());
+        let is_rotten = facts.of(held.member).is_rotten;
+        let waits = |key: &str| agent.inventory.get(key) == Some(&false);
+        let judged = self.removed.extract_if(.., |(member, key), _| member == held.member && !waits(key));
+        for ((member, key), before) in judged {
+            if is_rotten {
+                found.unjudged += 1;
+                continue;
+            }
+            found.judge(!agent.objects.contains_key(&key), || {
+                format!("{member} removed {key}, which the release that it applied names")
+            });
+            found.judge(now.is_some() && now != before, || {
+                format!("{member} removed {key} and applied no other assignment or release")
+            });
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Shows the checks what happens in the world and what its members hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sync_core::replica::Replica;
+use sync_core::state::ObjectHash;
+use sync_core::store::StoreError;
+
+use super::{Outcome, World};
+use crate::checks::{self, Held};
+use crate::holding::{Holding, Look};
+use crate::plan::{Action, Event, Name};
+use crate::trace::{Happening, Member, Told};
+
+/// How often all stores are read as far as what was acknowledged.
+const READ_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// How often every change is read.
+const READ_CHANGES_EVERY: Duration = Duration::from_secs(4 * 3600);
+
+impl World<'_> {
+    /// Reads the store of the member to which something happened. What workloads report happens too often for that.
+    pub(super) async fn check_after(&mut self, event: &Event) {
+        if !matches!(event.action, Action::Status { .. }) {
+            self.check(std::slice::from_ref(&event.on), Look::Frontiers).await;
+        }
+    }
+
+    pub(super) async fn check_now_and_then(&mut self, at: Duration) {
+        let is_due = |every: Duration| at.as_secs().is_multiple_of(every.as_secs());
+        if is_due(READ_CHANGES_EVERY) {
+            self.check_all(Look::Changes).await;
+        } else if is_due(READ_EVERY) {
+            self.check_all(Look::Acknowledged).await;
+        }
+    }
+
+    /// Reads the stores of all members that run.
+    pub(super) async fn check_all(&mut self, look: Look) {
+        let all: Vec<Name> = self.sites.keys().cloned().collect();
+        self.check(&all, look).await;
+    }
+
+    /// Shows what happened, and what these members hold, in the order in which that was so.
+    pub(super) async fn check(&mut self, members: &[Name], look: Look) {
+        for name in members {
+            let Some(read) = self.read(name, look).await else { continue };
+            let Ok(Read { length, at, holding, target }) = read else {
+                self.unread += 1;
+                continue;
+            };
+            self.show(length);
+            let member: Member = (&**name).into();
+            self.checks.held(&Held { member: &member, at, holding: &holding, target: target.as_ref() });
+            if let Some(stamp) = &holding.agent.applied {
+                let place = format!("{}{}", stamp.assignment.heads, stamp.release.heads);
+                if self.applied.insert(name.clone(), place.clone()) != Some(place) {
+                    let (assignment, release) = (stamp.assignment.clone(), stamp.release.clone());
+                    self.book.tell(Happening::Applied { member, assignment, release });
+                }
+            }
+        }
+        self.show(self.book.length());
+        for broken in self.checks.take_broken() {
+            self.broken.push(broken.to_string());
+            self.book.tell(Happening::Broken { invariant: broken.invariant, sentence: broken.sentence });
+        }
+    }
+
+    async fn read(&self, name: &Name, look: Look) -> Option<Result<Read, StoreError>> {
+        let site = self.sites.get(name)?;
+        let (book, target) = (self.book.clone(), site.target().clone());
+        let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
+            let (length, at) = (book.length(), book.now());
+            let holding = Holding::read(replica, look)?;
+            let objects =
+                || target.objects().iter().map(|(key, object)| (key.clone(), ObjectHash::of(object))).collect();
+            let target = (look >= Look::Acknowledged).then(objects);
+            Ok(Read { length, at, holding, target })
+        };
+        site.handle()?.call(move |replica, _| read(replica)).await.ok()
+    }
+
+    fn show(&mut self, length: u64) {
+        for entry in self.book.take(length) {
+            if let Happening::Replica { event: Told::Cloned(_) | Told::RefusedAsClone(_), .. } = entry.what {
+                self.has_seen_a_twin = true;
+            }
+            self.checks.happened(&entry);
+        }
+    }
+
+    /// What honest members still differ in, by their stores.
+    pub(super) async fn difference(&mut self) -> Option<String> {
+        let mut holdings = BTreeMap::new();
+        let hubs = self.plan.hubs.iter().map(|hub| hub.name.clone());
+        for name in hubs.chain(self.joined.clone()).collect::<Vec<_>>() {
+            if self.revoked.contains(&name) {
+                continue;
+            }
+            let Some(holding) = self.hold(&name, Look::Frontiers).await else {
+                return Some(format!("{name} cannot be read"));
+            };
+            holdings.insert(Member::from(&*name), holding);
+        }
+        checks::difference(self.checks.facts(), &holdings)
+    }
+
+    /// What the run came to.
+    pub(super) async fn conclude(&mut self, outcome: &mut Outcome) {
+        let nodes: Vec<Name> = self.joined.iter().filter(|name| !self.revoked.contains(name)).cloned().collect();
+        for name in nodes {
+            if let Some(holding) = self.hold(&name, Look::Frontiers).await {
+                outcome.ending.insert((&*name).into(), holding.agent.objects);
+            }
+        }
+        outcome.broken = std::mem::take(&mut self.broken);
+        outcome.events = std::mem::take(&mut self.events);
+        outcome.verdicts = self.checks.verdicts().collect();
+        outcome.unread = self.unread;
+        outcome.last = self.book.with_trace(|trace| trace.last().map(ToString::to_string).collect());
+    }
+}
+
+/// A store as it was read, and the target at the same moment.
+struct Read {
+    /// The length of the book then.
+    length: u64,
+    at: u64,
+    holding: Holding,
+    target: Option<BTreeMap<String, ObjectHash>>,
+}

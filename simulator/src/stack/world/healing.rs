@@ -1,0 +1,51 @@
+//! The healing: whatever lasts ends, and all that is down starts.
+
+use super::{Fault, Todo, World};
+use crate::net::line::Line;
+use crate::plan::Name;
+use crate::trace::Happening;
+
+impl World<'_> {
+    /// Ends whatever lasts.
+    pub(super) async fn heal(&mut self) {
+        self.is_healed = true;
+        self.book.tell(Happening::Healed);
+        for name in self.twins.keys().cloned().collect::<Vec<_>>() {
+            self.finish(&name, Fault::Twin).await;
+        }
+        let true_ms = i64::try_from(self.plan.start.0).unwrap_or(0) * 1000
+            + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX);
+        for name in self.sites.keys().cloned().collect::<Vec<_>>() {
+            self.finish(&name, Fault::Pause).await;
+            self.finish(&name, Fault::Disk).await;
+            self.finish(&name, Fault::Drift).await;
+            if let Some(site) = self.sites.get(&name) {
+                site.wall().set(true_ms);
+                site.wall().set_drift(0);
+            }
+        }
+        for (number, link) in self.plan.links.iter().enumerate() {
+            self.change_link(number, link.changes.len().saturating_sub(1));
+            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
+                self.internet.with_line(from, to, Line::lift_quota);
+            }
+        }
+        self.watch();
+        let joining = |todo: &Todo| if let Todo::Join(name, _) = todo { Some(name.clone()) } else { None };
+        let joining: Vec<Name> = self.todo.iter().filter_map(|todo| joining(&todo.0.1)).collect();
+        self.todo.clear();
+        for name in joining {
+            self.join(&name).await;
+        }
+        let up: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).chain(self.joined.clone()).collect();
+        for name in up {
+            if self.rotted.contains(&name)
+                && let Some(site) = self.sites.get_mut(&name)
+            {
+                site.stop().await;
+                self.give_back(&name);
+            }
+            self.start(&name).await;
+        }
+    }
+}
