@@ -10,7 +10,7 @@ use sync_core::document::DocumentKey;
 use sync_core::env::Witness;
 use sync_core::replica::{Now, Replica, WriteError};
 use sync_core::state::desired::to_state;
-use sync_core::state::observed::{Health, ObjectCondition, ObservedState};
+use sync_core::state::observed::{AppliedStamp, Health, ObjectCondition, ObservedState};
 use sync_core::store::StoreError;
 
 use crate::actuator::{Actuator, Cause, Inventory, Seen};
@@ -74,6 +74,14 @@ pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
     Ok(Pass { goal, awaited, inventory, rows_written, idle: None, said: None })
 }
 
+/// What the last report says that the target holds.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reported(replica: &mut Replica) -> Result<Option<AppliedStamp>, StoreError> {
+    Ok(replica.inspect(|tx| tx.local::<ObservedState>(OBSERVED))?.and_then(|report| report.applied))
+}
+
 /// Makes the inventory durable before the target is touched.
 ///
 /// # Errors
@@ -83,6 +91,12 @@ pub fn save_inventory(replica: &mut Replica, now: Now, inventory: &Inventory) ->
 }
 
 impl Pass {
+    /// What the goal is called; `None` while nothing was ever assigned.
+    #[must_use]
+    pub fn stamp(&self) -> Option<&AppliedStamp> {
+        self.goal.as_ref().map(|goal| &goal.stamp)
+    }
+
     /// Whether [`begin`] would read the same again.
     #[must_use]
     pub fn is_current(&self, replica: &Replica) -> bool {
@@ -233,7 +247,7 @@ fn observe(now: Now, pass: &Pass, result: &PassResult, before: Option<&ObservedS
         observed.message = pass.awaited.as_ref().map(HeldBack::text).unwrap_or_default();
         return observed;
     };
-    let stamp = |at| sync_core::state::observed::AppliedStamp { at, ..goal.stamp.clone() };
+    let stamp = |at| AppliedStamp { at, ..goal.stamp.clone() };
     observed.applied = match (goal.is_applied, result.is_complete) {
         // Keeps the time of the first time.
         (true, _) => Some(goal.stamp.clone()),

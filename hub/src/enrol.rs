@@ -15,7 +15,7 @@ use sync_core::store::{Authority, Redemption, StoreError, TokenRow, chain_origin
 use crate::admin::{check_address, first_assignment};
 
 /// Answers a request whose signature was checked.
-pub(crate) fn enrol(replica: &mut Replica, now: Now, entropy: &mut dyn Entropy, request: &JoinRequest) -> JoinReply {
+pub fn enrol(replica: &mut Replica, now: Now, entropy: &mut dyn Entropy, request: &JoinRequest) -> JoinReply {
     if !request.names_hub(&replica.identity().id()) {
         return refused(JoinRefusal::OtherHub, "");
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sync_core::env::Entropy;
 use sync_core::id::{Name, NodeId};
 use sync_core::identity::certificate::Role;
-use sync_core::identity::{CertificateAuthority, SigningKey, Token, TokenError};
+use sync_core::identity::{CertificateAuthority, HandedAuthority, Identity, SigningKey, Token, TokenError};
 use sync_core::limits::HUB_ADDRESSES_MAX;
 use sync_core::replica::{Edit, InitError, Now, Replica, WriteError};
 use sync_core::state::roster::{HomeField, HubEntry};
@@ -117,11 +117,10 @@ pub async fn init_on(machine: &Machine, mut store: Store, config: InitConfig) ->
 
 /// Founds a fleet: an authority, and this hub as its first member. The authority is stored first, so a process that dies in
 /// between goes on from it.
-pub(crate) fn found_fleet(
-    store: &mut Store,
-    entropy: &mut dyn Entropy,
-    name: Option<Name>,
-) -> Result<Founded, FoundingError> {
+///
+/// # Errors
+/// [`FoundingError`].
+pub fn found_fleet(store: &mut Store, entropy: &mut dyn Entropy, name: Option<Name>) -> Result<Founded, FoundingError> {
     let stored = store.begin_read()?.authority()?;
     let authority = match stored {
         Some(stored) => crate::enrol::open_authority(&stored).map_err(made)?,
@@ -179,13 +178,28 @@ async fn join_fleet(
     }
     let Some(joined) = result else { return Err(ResolveError::NoAddress { text: join.hub_address.clone() }.into()) };
     let (identity, authority) = joined?;
+    settle(store, &mut *entropy, name, &join.hub_address, &identity, authority)
+}
+
+/// Makes a store that of a hub which another has let in. `hub_address` is where that one is reached.
+///
+/// # Errors
+/// [`FoundingError`].
+pub fn settle(
+    store: &mut Store,
+    entropy: &mut dyn Entropy,
+    name: Name,
+    hub_address: &str,
+    identity: &Identity,
+    authority: Option<HandedAuthority>,
+) -> Result<Founded, FoundingError> {
     if identity.role() != Role::Hub {
         return Err(FoundingError::NotAHub);
     }
     let tx = store.begin()?;
     tx.set_local(NAME, &name)?;
     tx.set_local(JOINED, &true)?;
-    let first = NamedPeer { name: "first".to_owned(), address: join.hub_address.clone(), id: None };
+    let first = NamedPeer { name: "first".to_owned(), address: hub_address.to_owned(), id: None };
     tx.set_local(NAMED_PEERS, &[first])?;
     if let Some(authority) = &authority {
         let stored = Authority { seed: authority.seed, fleet: authority.fleet.to_string() };
@@ -196,7 +210,7 @@ async fn join_fleet(
         tx.set_authority(&stored)?;
     }
     tx.commit()?;
-    Replica::init(store, &identity, &mut *entropy)?;
+    Replica::init(store, identity, entropy)?;
     // The key lives in the identity now.
     let tx = store.begin()?;
     tx.remove_local(JOINING)?;
@@ -206,7 +220,10 @@ async fn join_fleet(
 
 /// Writes into the roster what this hub knows best: its addresses, and whether it holds the authority. The hub that founded
 /// the fleet begins the roster, with itself as the home of everything. `false`: the roster does not know this hub yet.
-pub(crate) fn advertise(replica: &mut Replica, now: Now, addresses: &[String]) -> Result<bool, WriteError> {
+///
+/// # Errors
+/// [`WriteError`]; nothing was written.
+pub fn advertise(replica: &mut Replica, now: Now, addresses: &[String]) -> Result<bool, WriteError> {
     let own = replica.identity().id();
     replica.edit(now, |edit: &mut Edit<'_>| {
         let tx = edit.tx();

@@ -4,7 +4,7 @@ pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod client;
-mod enrol;
+pub mod enrol;
 pub mod founding;
 pub mod limits;
 pub mod manifest;

@@ -13,6 +13,7 @@ use table::Table;
 mod agents;
 mod bare;
 mod connections;
+mod depths;
 mod fleet;
 mod idle;
 mod ingest;
@@ -22,6 +23,7 @@ mod offline;
 mod peers;
 mod rest;
 mod restored;
+mod scale;
 mod stage;
 mod table;
 mod workload;
@@ -29,7 +31,9 @@ mod year;
 
 pub use agents::{AgentsOptions, run_agents, serve as serve_agents};
 pub use bare::serve as serve_bare;
+pub use depths::{COMPARED, Comparison, DepthsOptions, Said, compare, off, run_depths};
 pub use peers::Source as PeersSource;
+pub use scale::{ScaleOptions, run_scale};
 
 /// What to measure.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
-use crate::scenario::{list, schema};
+use crate::scenario::{Depth, list, schema};
 use crate::{embedded, live, rehearse, replay};
 
 /// Rehearse disconnects on the real code.
@@ -34,13 +34,16 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Run a scenario on the real stack in virtual time, heal the world, and check that all agree
+    /// Run a scenario in virtual time, heal the world, and check that all agree
     Run {
         /// The name of a scenario that comes with this program, or a file
         scenario: String,
         /// The seed, below 2^63 [default: the scenario's]
         #[arg(long, value_parser = clap::value_parser!(u64).range(..1 << 63))]
         seed: Option<u64>,
+        /// How real: 1 is thousands of replicas as machines, 2 the real stack [default: 2, or what the scenario has]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+        depth: Option<u8>,
         /// Where the trace goes [default: archipel-sim/SCENARIO-SEED.jsonl in the folder for temporary files]
         #[arg(long, value_name = "FILE")]
         trace: Option<PathBuf>,
@@ -114,6 +117,35 @@ enum Bench {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Whether depths 1 and 2 agree on the same scenarios in bytes and in time
+    Depths {
+        /// Names of scenarios that come with this program, or files [default: those that both depths know all of]
+        scenarios: Vec<String>,
+        /// How many seeds of each
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        seeds: u64,
+        /// Write the table to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Virtual time of a fleet for a second of CPU time, and memory, at depths 1 and 2
+    Scale {
+        /// How many nodes at depth 1
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+        nodes: u32,
+        /// How many virtual days at depth 1
+        #[arg(long, default_value_t = 7.0)]
+        days: f64,
+        /// Threads at depth 1, of which two can be busy
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Leave depth 2 out
+        #[arg(long)]
+        machines_only: bool,
+        /// Write the table to this file as markdown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -136,7 +168,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
-        Command::Run { scenario, seed, trace } => rehearse::run(&rehearse::Options { scenario, seed, trace }),
+        Command::Run { scenario, seed, depth, trace } => {
+            let depth = depth.and_then(|number| Depth::ALL.into_iter().find(|depth| depth.number() == number));
+            rehearse::run(&rehearse::Options { scenario, seed, depth, trace })
+        }
         Command::Replay { trace } => replay::run(&trace),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
@@ -152,6 +187,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 disk,
                 out,
             })
+        }
+        Command::Bench(Bench::Depths { scenarios, seeds, out }) => {
+            bench::run_depths(&bench::DepthsOptions { scenarios, seeds, out })
+        }
+        Command::Bench(Bench::Scale { nodes, days, threads, machines_only, out }) => {
+            bench::run_scale(&bench::ScaleOptions { nodes, days: days.clamp(0.25, 365.0), threads, machines_only, out })
         }
         Command::BenchQuinn(rest) => bench::serve_bare(rest.arguments),
         Command::BenchAgents(rest) => bench::serve_agents(rest.arguments),

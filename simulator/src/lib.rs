@@ -28,6 +28,7 @@ pub mod disk;
 pub mod embedded;
 pub mod holding;
 pub mod live;
+pub mod machines;
 pub mod net;
 pub mod plan;
 pub mod process;

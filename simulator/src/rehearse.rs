@@ -1,4 +1,4 @@
-//! `archipel-sim run`: one scenario, one seed, on the real stack in virtual time, with a verdict.
+//! `archipel-sim run`: one scenario, one seed, at one depth in virtual time, with a verdict.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::scenario::{Depth, Kind, Scenario, shipped};
 use crate::stack::world::{Outcome, Tally};
 
+mod on_machines;
 pub(crate) mod record;
 
 /// What is run.
@@ -21,6 +22,8 @@ pub struct Options {
     pub scenario: String,
     /// Instead of the scenario's own.
     pub seed: Option<u64>,
+    /// How real the world is. Unset: the real stack, or what the scenario has instead.
+    pub depth: Option<Depth>,
     /// Where the trace goes, instead of a folder for temporary files.
     pub trace: Option<PathBuf>,
 }
@@ -29,25 +32,41 @@ pub struct Options {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     start_log();
-    let outcome = read(&options.scenario).and_then(|scenario| {
-        let seed = options.seed.unwrap_or(scenario.seed);
-        let plan = Plan::expand(&scenario, seed, Depth::Stack).map_err(|error| error.to_string())?;
-        let trace = options.trace.clone().unwrap_or_else(|| record::default_path(&plan));
-        let mut outcome = rehearse(&plan, &trace).map_err(|error| format!("{}: {error}", trace.display()))?;
-        if outcome.broken.is_empty() {
-            record::judge_clocks(&plan, &mut outcome).map_err(|error| error.to_string())?;
-        }
-        print!("{}", verdict(&plan, &options.scenario, &trace, &outcome));
-        Ok(outcome)
-    });
-    match outcome {
-        Ok(outcome) if outcome.broken.is_empty() && outcome.agreed_after.is_some() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match read(&options.scenario).and_then(|scenario| judge(options, &scenario)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("archipel-sim: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs it and prints the verdict; whether nothing broke and all agreed.
+fn judge(options: &Options, scenario: &Scenario) -> Result<bool, String> {
+    let seed = options.seed.unwrap_or(scenario.seed);
+    let has_stack = scenario.depths().contains(&Depth::Stack);
+    let depth = options.depth.unwrap_or(if has_stack { Depth::Stack } else { Depth::Machines });
+    let plan = Plan::expand(scenario, seed, depth).map_err(|error| error.to_string())?;
+    match depth {
+        Depth::Machines => on_machines::run(&plan, &options.scenario),
+        Depth::Stack => on_the_stack(&plan, options),
+        Depth::Live => Err("depth 3 runs processes in real time: `archipel-sim live`".to_owned()),
+    }
+}
+
+fn on_the_stack(plan: &Plan, options: &Options) -> Result<bool, String> {
+    let trace = options.trace.clone().unwrap_or_else(|| record::default_path(plan));
+    let bar = bar(plan);
+    let told = |at| show(&bar, at);
+    let outcome = record::record(plan, &trace, told);
+    bar.finish_and_clear();
+    let mut outcome = outcome.map_err(|error| format!("{}: {error}", trace.display()))?;
+    if outcome.broken.is_empty() {
+        record::judge_clocks(plan, &mut outcome).map_err(|error| error.to_string())?;
+    }
+    print!("{}", verdict(plan, &options.scenario, &trace, &outcome));
+    Ok(outcome.broken.is_empty() && outcome.agreed_after.is_some())
 }
 
 /// What members log goes to the standard error when `RUST_LOG` asks for it, with the virtual time.
@@ -78,24 +97,31 @@ fn read(name: &str) -> Result<Scenario, String> {
     Scenario::parse(name, &text).map_err(|error| error.to_string())
 }
 
-fn rehearse(plan: &Plan, trace: &Path) -> std::io::Result<Outcome> {
-    let total = plan.heal_at.as_secs();
-    let bar = ProgressBar::new(total);
+/// A bar that shows how far virtual time is.
+fn bar(plan: &Plan) -> ProgressBar {
+    let bar = ProgressBar::new(plan.heal_at.as_secs());
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg} of virtual time, {elapsed} passed") {
         bar.set_style(style);
     }
-    let told = |at: Duration| {
+    bar
+}
+
+fn show(bar: &ProgressBar, at: Duration) {
+    // One step an hour: there may be millions of events.
+    if at.as_secs() / 3600 != bar.position() / 3600 {
         bar.set_position(at.as_secs());
         bar.set_message(format!("{}h", at.as_secs() / 3600));
-    };
-    let outcome = record::record(plan, trace, told);
-    bar.finish_and_clear();
-    outcome
+    }
 }
 
 fn verdict(plan: &Plan, scenario: &str, trace: &Path, outcome: &Outcome) -> String {
-    let mut lines =
-        vec![format!("{}, seed {}: {} nodes, {} hubs", plan.name, plan.seed, plan.nodes.len(), plan.hubs.len())];
+    let mut lines = vec![format!(
+        "{}, seed {}, depth 2: {} nodes, {} hubs",
+        plan.name,
+        plan.seed,
+        plan.nodes.len(),
+        plan.hubs.len()
+    )];
     for (kind, tally) in &outcome.events {
         lines.push(format!("  {kind:<16} {} planned, {} took effect", tally.planned, tally.reached));
     }
@@ -109,7 +135,8 @@ fn verdict(plan: &Plan, scenario: &str, trace: &Path, outcome: &Outcome) -> Stri
     let [out, back] = outcome.wire_bytes;
     lines.push(format!("  on the wire      {out} B to hubs, {back} B to nodes"));
     let [taken, sent] = outcome.payload_bytes;
-    lines.push(format!("  in frames        {taken} B to hubs, {sent} B to nodes, since the hubs started last"));
+    lines.push(format!("  in frames        {taken} B to hubs, {sent} B from hubs"));
+    lines.push(on_machines::late(&outcome.lateness));
     let (hash, length) = outcome.trace;
     lines.push(format!("  trace            {length} entries, hash {}, in {}", short(&hash), trace.display()));
     lines.extend(outcome.broken.iter().map(|broken| format!("broken: {broken}")));

@@ -33,11 +33,24 @@ pub enum Change {
     },
 }
 
+/// An object, with what a look at it shows.
+#[derive(Debug)]
+struct Held {
+    manifest: Value,
+    content: Digest,
+}
+
+impl Held {
+    fn new(manifest: Value) -> Self {
+        Self { content: content(&manifest), manifest }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Cluster {
-    objects: BTreeMap<String, Value>,
+    objects: BTreeMap<String, Held>,
     /// Steps since the last flush, with what they replaced.
-    unflushed: Vec<(String, Option<Value>)>,
+    unflushed: Vec<(String, Option<Held>)>,
     changes: Vec<Change>,
     listener: Listener,
     remarks: BTreeMap<String, String>,
@@ -76,7 +89,13 @@ impl Target {
     /// What it holds, by key.
     #[must_use]
     pub fn objects(&self) -> BTreeMap<String, Value> {
-        self.cluster().objects.clone()
+        self.cluster().objects.iter().map(|(key, held)| (key.clone(), held.manifest.clone())).collect()
+    }
+
+    /// The first keys of it, in their order.
+    #[must_use]
+    pub fn first_keys(&self, count: usize) -> Vec<String> {
+        self.cluster().objects.keys().take(count).cloned().collect()
     }
 
     /// What agents did since this was last asked.
@@ -106,8 +125,11 @@ impl Target {
         let key = cluster.objects.keys().nth(place)?.clone();
         if (draw / count).is_multiple_of(4) {
             cluster.objects.remove(&key);
-        } else if let Some(Value::Object(object)) = cluster.objects.get_mut(&key) {
+        } else if let Some(held) = cluster.objects.get_mut(&key)
+            && let Value::Object(object) = &mut held.manifest
+        {
             object.insert("edited-by-hand".to_owned(), Value::from(draw));
+            held.content = content(&held.manifest);
         }
         Some(key)
     }
@@ -155,7 +177,7 @@ impl Actuator for Target {
         if cluster.is_away {
             return Err(ObserveError::Target(AWAY.to_owned()));
         }
-        let sight = |(key, manifest): (&String, &Value)| (key.clone(), Sight::Present(content(manifest)));
+        let sight = |(key, held): (&String, &Held)| (key.clone(), Sight::Present(held.content));
         Ok(Seen(cluster.objects.iter().map(sight).collect()))
     }
 
@@ -172,7 +194,7 @@ impl Actuator for Target {
         let before = match after {
             Some(manifest) => {
                 cluster.tell(Change::Put { key, manifest: manifest.clone() });
-                cluster.objects.insert(place.clone(), manifest)
+                cluster.objects.insert(place.clone(), Held::new(manifest))
             }
             None => {
                 cluster.tell(Change::Removed { key });

@@ -188,6 +188,10 @@ pub struct Replica {
     /// Every start writes under an actor of its own (invariant 2).
     actor: ActorBytes,
     links: BTreeMap<LinkId, Link>,
+    /// The same by peer, each of which has one at most: a hub with ten thousand links must not look at all for each frame.
+    link_of: BTreeMap<NodeId, LinkId>,
+    /// Peers with a link that are hubs.
+    linked_hubs: BTreeSet<NodeId>,
     /// What one input leads to. Bounded by the links' windows; drained before the next input.
     outputs: VecDeque<Output>,
     flow: flow::Flow,
@@ -304,9 +308,7 @@ impl Replica {
         peer: &VerifiedPeer,
         is_dialer: bool,
     ) -> Result<(), StoreError> {
-        let older: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.peer == peer.id()).map(|(id, _)| *id).collect();
-        for older in older {
+        if let Some(older) = self.link_of.get(&peer.id()).copied() {
             self.close_link(now, older, CloseCode::Replaced, "the same peer opened a newer link")?;
         }
         if self.meet_member(peer)? {
@@ -351,6 +353,10 @@ impl Replica {
             traffic,
         };
         self.links.insert(id, link);
+        self.link_of.insert(peer.id(), id);
+        if peer.role() == Role::Hub {
+            self.linked_hubs.insert(peer.id());
+        }
         self.carry_out(now, id)
     }
 
@@ -419,6 +425,8 @@ impl Replica {
     /// [`StoreError`]: the traffic of links that ended could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.link_of.remove(&link.peer);
+        self.linked_hubs.remove(&link.peer);
         self.flow.forget(link.counted);
         self.catch_ups.done(now.instant, id);
         self.outputs.push_back(Output::Event(Event::LinkDown(link.peer)));

@@ -30,7 +30,9 @@ mod agreement;
 mod checking;
 mod faults;
 mod healing;
+mod lateness;
 mod outcome;
+mod traffic;
 mod words;
 
 pub use outcome::{Outcome, Tally};
@@ -95,6 +97,10 @@ pub(super) struct World<'p> {
     pub(super) rotted: BTreeSet<Name>,
     pub(super) joined: Vec<Name>,
     pub(super) random: Random,
+    pub(super) lateness: lateness::Lateness,
+    /// Books of hubs whose process ended, and what they forgot of the traffic since.
+    closed: BTreeMap<Name, [u64; 2]>,
+    forgotten: [i64; 2],
     pub(super) broken: Vec<String>,
     pub(super) is_healed: bool,
     pub(super) book: Book,
@@ -161,6 +167,9 @@ impl<'p> World<'p> {
             rotted: BTreeSet::new(),
             joined: Vec::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
+            lateness: lateness::Lateness::default(),
+            closed: BTreeMap::new(),
+            forgotten: [0; 2],
             broken: Vec::new(),
             is_healed: false,
             book,
@@ -267,7 +276,10 @@ impl<'p> World<'p> {
     /// Asks a hub; `None` when it does not answer or refuses.
     pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
         match self.sites.get(hub)?.ask(command).await? {
-            Ok(reply) => Some(reply),
+            Ok(reply) => {
+                self.lateness.handle_reply(&reply);
+                Some(reply)
+            }
             Err(error) => {
                 tracing::info!(%hub, %error, "a hub refused");
                 None
@@ -334,6 +346,8 @@ impl<'p> World<'p> {
             let at = self.now() + START_AGAIN;
             self.put(at, Todo::Start(name.clone()));
         }
+        self.read_reports(name);
+        self.open_books(name).await;
     }
 
     pub(super) fn put(&mut self, at: Duration, todo: Todo) {
@@ -393,6 +407,7 @@ impl<'p> World<'p> {
             Todo::Event(number) => {
                 if let Some(event) = self.plan.events.get(number) {
                     let event: &'p Event = event;
+                    self.close_books(&event.on).await;
                     self.carry_out(number, event).await;
                     self.check_after(event).await;
                 }

@@ -1,6 +1,6 @@
 //! Carries out what sessions ask for: reads feeds, makes pushes durable, puts frames into the outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admit::Taken;
 use super::meet::Greeting;
@@ -223,7 +223,17 @@ impl Replica {
             tx.set_believed(&mut row, false)?;
         }
         let grown = if taken.feeds_grow {
-            let live = live_for(&self.links, taken.changed.as_ref(), peer);
+            // What nodes say goes to hubs, and back to whoever may have lost it: a report must not cost a look at every node.
+            let of_node = |key: &&DocumentKey| matches!(key.author_group(), AuthorGroup::Node(_));
+            let live = match taken.changed.as_ref().filter(of_node) {
+                None => live(self.links.iter()),
+                Some(key) => {
+                    let members = self.linked_hubs.iter().copied().chain(key.owner).chain([peer]);
+                    let ids: BTreeSet<LinkId> =
+                        members.filter_map(|member| self.link_of.get(&member).copied()).collect();
+                    live(ids.iter().filter_map(|id| self.links.get_key_value(id)))
+                }
+            };
             extend_live(&tx, &self.identity, &live)?
         } else {
             Grown::new()
@@ -270,8 +280,7 @@ impl Replica {
 
     /// The live links by peer.
     pub(super) fn live_links(&self) -> Live {
-        let live = self.links.iter().filter(|(_, link)| link.session.is_live());
-        live.map(|(id, link)| (link.peer, *id)).collect()
+        live(self.links.iter())
     }
 
     /// Tells the links whose feeds have grown, after the commit.
@@ -312,16 +321,9 @@ pub(super) type Live = BTreeMap<NodeId, LinkId>;
 /// Links whose feeds have grown, each to here.
 pub(super) type Grown = Vec<(LinkId, Position)>;
 
-/// The live links whose feeds a push from this peer may have made longer. What nodes say goes to hubs, and back to whoever
-/// may have lost it: a report must not cost a look at every node.
-fn live_for(links: &BTreeMap<LinkId, Link>, changed: Option<&DocumentKey>, from: NodeId) -> Live {
-    let owner = changed.filter(|key| matches!(key.author_group(), AuthorGroup::Node(_))).map(|key| key.owner);
-    let may_grow = |link: &&Link| match owner {
-        None => true,
-        Some(owner) => link.peer_role == Role::Hub || link.peer == from || owner == Some(link.peer),
-    };
-    let live = links.iter().filter(|(_, link)| link.session.is_live() && may_grow(link));
-    live.map(|(id, link)| (link.peer, *id)).collect()
+/// Those of these links on which both sides said hello, by peer.
+fn live<'a>(links: impl Iterator<Item = (&'a LinkId, &'a Link)>) -> Live {
+    links.filter(|(_, link)| link.session.is_live()).map(|(id, link)| (link.peer, *id)).collect()
 }
 
 /// Brings the feeds of live links up to date, in the transaction that made the log grow.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::exchange::Live;
 use super::{Event, Now, Output, Replica, believed, scope};
 use crate::id::{Incarnation, LinkId, StoreId};
 use crate::identity::Role;
@@ -251,8 +250,8 @@ impl Replica {
 
     /// The live link of a peer, if it has one.
     pub(super) fn live_link(&self, peer: crate::id::NodeId) -> Option<LinkId> {
-        let live: Live = self.live_links();
-        live.get(&peer).copied()
+        let id = self.link_of.get(&peer).copied()?;
+        self.links.get(&id).is_some_and(|link| link.session.is_live()).then_some(id)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Making and opening replicas.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Replica;
 use crate::document::ActorBytes;
@@ -89,6 +89,8 @@ impl Replica {
             incarnation: Incarnation { number: stored.incarnation, nonce: stored.nonce },
             seed,
             links: BTreeMap::new(),
+            link_of: BTreeMap::new(),
+            linked_hubs: BTreeSet::new(),
             outputs: VecDeque::new(),
             flow: super::flow::Flow::default(),
             packed: super::transfer::PackedTransfers::default(),
@@ -98,6 +100,13 @@ impl Replica {
             loads: super::loads::Loads::default(),
             policy: crate::document::generation::CutPolicy::default(),
         })
+    }
+
+    /// The store, as a process that is killed now leaves it: with everything that is durable. For simulators, and for whoever
+    /// opens the replica again.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
     }
 }
 

@@ -7,7 +7,6 @@ use tokio::time::sleep;
 
 use super::{Outcome, World};
 use crate::holding::Look;
-use crate::stack::site::Site;
 use crate::trace::Happening;
 
 /// How often agreement is looked for after the healing.
@@ -37,6 +36,7 @@ impl World<'_> {
             self.start_due(self.now()).await;
             self.check(&[], Look::Frontiers).await;
         }
+        outcome.lateness = self.lateness();
         outcome
     }
 
@@ -70,24 +70,5 @@ impl World<'_> {
         let (first, rest) = versions.split_first()?;
         let other = rest.iter().find(|(_, layers)| *layers != first.1);
         other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
-    }
-
-    pub(super) async fn account(&mut self, outcome: &mut Outcome) {
-        for link in &self.plan.links {
-            if let (Some(from), Some(to)) = (self.member(&link.from), self.member(&link.to)) {
-                let counted = self.internet.counted(from, to);
-                for (sum, way) in outcome.wire_bytes.iter_mut().zip(counted) {
-                    *sum += way.bytes;
-                }
-            }
-        }
-        for hub in &self.plan.hubs {
-            let Some(handle) = self.sites.get(&hub.name).and_then(Site::handle) else { continue };
-            let peers = handle.call(|replica, _| replica.inspect(|tx| tx.peers())).await;
-            for peer in peers.ok().and_then(Result::ok).unwrap_or_default() {
-                outcome.payload_bytes[0] += peer.traffic.bytes_in;
-                outcome.payload_bytes[1] += peer.traffic.bytes_out;
-            }
-        }
     }
 }

@@ -17,8 +17,10 @@ pub struct Outcome {
     pub broken: Vec<String>,
     /// What went over all lines between members: bytes of IP packets away from the dialers, and to them.
     pub wire_bytes: [u64; 2],
-    /// Frames with their lengths over all links of hubs: in, out. What a crash forgot is missing.
+    /// Frames with their lengths over all links of hubs: in, out.
     pub payload_bytes: [u64; 2],
+    /// How late nodes were with releases that they applied.
+    pub lateness: crate::machines::Quantiles,
     /// How often each kind of event was asked for, and how often it took effect.
     pub events: BTreeMap<&'static str, Tally>,
     /// The hash of the trace, and how many entries it has.
