@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sync_core::document::PackedFrontiers;
 use sync_core::env::{Entropy, Instant, WallTime, no_witness};
 use sync_core::id::{LinkId, Name, NodeId};
 use sync_core::identity::{CertificateAuthority, Identity, Role, SigningKey, VerifiedPeer};
@@ -300,6 +301,8 @@ pub(super) struct Passed {
     pub(super) hello_bytes: u64,
     /// Of them: frames that carry documents.
     pub(super) push_bytes: u64,
+    /// Of them: signatures, and what they are over.
+    pub(super) proof_bytes: u64,
     /// Frames that end in a signed frontier.
     pub(super) frontiers: u64,
     /// All frames.
@@ -321,12 +324,6 @@ impl Passed {
     #[must_use]
     pub(super) fn round_trips(&self) -> u64 {
         self.flights.div_ceil(2)
-    }
-
-    /// Bytes of signatures and heads.
-    #[must_use]
-    pub(super) fn proof_bytes(&self) -> u64 {
-        self.frontiers * PROOF_BYTES
     }
 
     /// What `from` has to say now, counted.
@@ -360,7 +357,13 @@ impl Passed {
             && let Some(entry) = &push.entry
         {
             self.push_bytes += bytes;
-            self.frontiers += u64::from(matches!(entry, PushEntry::Delta(delta) if delta.frontier.is_some()));
+            if let PushEntry::Delta(delta) = entry {
+                let count = u64::from(delta.frontier.is_some());
+                self.frontiers += count;
+                self.proof_bytes += count * PROOF_BYTES;
+                let PackedFrontiers { authors, signatures, rows, hashes } = &delta.earlier;
+                self.proof_bytes += [authors, signatures, rows, hashes].map(|it| it.len() as u64).iter().sum::<u64>();
+            }
         }
     }
 }

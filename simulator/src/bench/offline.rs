@@ -110,7 +110,7 @@ fn ours(updates: u64) -> Result<Ours, BenchError> {
     Ok(Ours {
         bytes: passed.bytes,
         push_bytes: passed.push_bytes,
-        proof_bytes: passed.proof_bytes(),
+        proof_bytes: passed.proof_bytes,
         round_trips: passed.round_trips(),
         optimum: zstd_19(&patch)?,
     })
