@@ -26,7 +26,7 @@ fn all() -> Vec<Happening> {
         Happening::Link { from: member(), to: Member::from("hub"), is_up: true, profile: "satellite".into() },
         Happening::LinkLive { member: member(), peer: node },
         work(Work::Edit { layer: "base".into(), made: stamp(2) }),
-        work(Work::Release { release: "main".into(), made: stamp(3) }),
+        work(Work::Release { version: 3 }),
         work(Work::Assign { node: member(), made: stamp(1) }),
         Happening::Put { member: member(), key: key() },
         Happening::Removed { member: member(), key: key() },
