@@ -39,14 +39,18 @@ struct Known {
     talks: Towards,
     applied: Vec<(u64, u64)>,
     bytes: Vec<[u64; 5]>,
-    /// What its books said last, and what they had forgotten before.
-    booked: [u64; 2],
-    forgotten: [u64; 2],
+    /// What its books said last of frames in and out, and what they had forgotten before.
+    booked: (u64, u64),
+    forgotten: (u64, u64),
 }
 
 impl Teller {
     /// The next entry.
     pub(super) fn happened(&mut self, entry: &Entry) {
+        // After that the world is taken down.
+        if self.agreed.is_some() && !matches!(entry.what, Happening::Sample { .. } | Happening::Broken { .. }) {
+            return;
+        }
         let at = entry.at / 1000;
         self.end = at;
         if is_worth_a_word(&entry.what) {
@@ -56,22 +60,19 @@ impl Teller {
                 self.unlogged += 1;
             }
         }
-        match &entry.what {
-            Happening::Healed => self.healed = Some(at),
-            Happening::Agreed => self.agreed = Some(at),
-            Happening::Broken { .. } => self.broken.push(entry.what.to_string()),
-            Happening::Work { work: Work::Release { version }, .. } => self.releases.push((at, *version)),
-            Happening::Started { member, node, .. } => {
-                self.names.insert(*node, member.to_string());
-            }
-            _ => {}
+        if entry.what == Happening::Healed {
+            self.healed = Some(at);
+        } else if entry.what == Happening::Agreed {
+            self.agreed = Some(at);
+        } else if let Happening::Broken { .. } = &entry.what {
+            self.broken.push(entry.what.to_string());
+        } else if let Happening::Work { work: Work::Release { version }, .. } = &entry.what {
+            self.releases.push((at, *version));
+        } else if let Happening::Started { member, node, .. } = &entry.what {
+            self.names.insert(*node, member.to_string());
         }
-        let peer = match &entry.what {
-            Happening::LinkLive { peer, .. } | Happening::LinkDown { peer, .. } => self.names.get(peer).cloned(),
-            _ => None,
-        };
         if let Some(member) = entry.what.member() {
-            self.members.entry(member.to_string()).or_default().happened(at, &entry.what, peer);
+            self.members.entry(member.to_string()).or_default().happened(at, &entry.what, &self.names);
         }
     }
 
@@ -88,8 +89,8 @@ impl Teller {
             figures.never += never;
             figures.behind.extend(behind(&self.releases, &node.applied, end));
             if let Some([_, frames_in, frames_out, packets_in, packets_out]) = node.bytes.last() {
-                figures.payload.push(frames_in + frames_out);
-                figures.wire.push(packets_in + packets_out);
+                figures.payload.push(frames_in.saturating_add(*frames_out));
+                figures.wire.push(packets_in.saturating_add(*packets_out));
             }
         }
         (run.end, run.healed, run.agreed, run.broken) = (end, self.healed, self.agreed, self.broken);
@@ -100,7 +101,8 @@ impl Teller {
 }
 
 impl Known {
-    fn happened(&mut self, at: u64, what: &Happening, peer: Option<String>) {
+    fn happened(&mut self, at: u64, what: &Happening, names: &BTreeMap<NodeId, String>) {
+        let name = |id: &NodeId| names.get(id).cloned().unwrap_or_else(|| id.short());
         match what {
             Happening::Started { is_hub, .. } => {
                 self.is_hub = *is_hub;
@@ -112,12 +114,8 @@ impl Known {
             }
             Happening::Link { to, is_up: true, profile, .. } => self.links.begin(to, profile, at),
             Happening::Link { to, is_up: false, .. } => self.links.end(to, at),
-            Happening::LinkLive { peer: id, .. } => {
-                self.talks.begin(&peer.unwrap_or_else(|| id.short().to_string()), "", at);
-            }
-            Happening::LinkDown { peer: id, .. } => {
-                self.talks.end(&peer.unwrap_or_else(|| id.short().to_string()), at);
-            }
+            Happening::LinkLive { peer, .. } => self.talks.begin(&name(peer), "", at),
+            Happening::LinkDown { peer, .. } => self.talks.end(&name(peer), at),
             Happening::Fault { kind, mattered, .. } if **kind != *LINK_DOWN => {
                 let fault = Fault { kind: kind.to_string(), span: Span(at, at), mattered: *mattered };
                 self.faults.push((fault, true));
@@ -130,22 +128,28 @@ impl Known {
             }
             Happening::Applied { release, .. } => self.applied.push((at, release.version)),
             Happening::Sample { sample, .. } => self.count(at, sample),
-            _ => {}
+            Happening::Fault { .. }
+            | Happening::Panicked { .. }
+            | Happening::Failed { .. }
+            | Happening::Work { .. }
+            | Happening::Put { .. }
+            | Happening::Removed { .. }
+            | Happening::Replica { .. }
+            | Happening::Healed
+            | Happening::Agreed
+            | Happening::Broken { .. } => {}
         }
     }
 
     /// A store that was set back says less than before: what it forgot has passed nevertheless.
     fn count(&mut self, at: u64, sample: &Sample) {
-        let now = [sample.payload_in, sample.payload_out];
-        for ((booked, forgotten), now) in self.booked.iter_mut().zip(&mut self.forgotten).zip(now) {
-            *forgotten = forgotten.saturating_add(booked.saturating_sub(now));
-            *booked = now;
-        }
-        let [frames_in, frames_out] = [0, 1].map(|way: usize| {
-            let of = |pair: &[u64; 2]| pair.get(way).copied().unwrap_or(0);
-            of(&self.booked).saturating_add(of(&self.forgotten))
-        });
-        self.bytes.push([at, frames_in, frames_out, sample.datagrams_in, sample.datagrams_out]);
+        let Sample { payload_in, payload_out, datagrams_in, datagrams_out, .. } = *sample;
+        self.forgotten.0 = self.forgotten.0.saturating_add(self.booked.0.saturating_sub(payload_in));
+        self.forgotten.1 = self.forgotten.1.saturating_add(self.booked.1.saturating_sub(payload_out));
+        self.booked = (payload_in, payload_out);
+        let frames_in = self.forgotten.0.saturating_add(payload_in);
+        let frames_out = self.forgotten.1.saturating_add(payload_out);
+        self.bytes.push([at, frames_in, frames_out, datagrams_in, datagrams_out]);
     }
 
     fn finish(self, name: String, end: u64) -> Member {

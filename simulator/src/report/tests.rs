@@ -74,6 +74,8 @@ fn story() -> Vec<(u64, Happening)> {
         (96, sample("van", 30, 900)),
         (100, release(5)),
         (110, Happening::Agreed),
+        (110, Happening::Stopped { member: "van".into(), how: Ended::InOrder }),
+        (111, Happening::Stopped { member: "hub".into(), how: Ended::InOrder }),
     ]
 }
 
@@ -121,6 +123,7 @@ fn a_story_is_what_the_trace_says() {
     assert_eq!(van.bytes, [[31_000, 100, 1, 500, 0], [96_000, 100, 1, 900, 0]]);
     let words: Vec<&str> = story.log.iter().map(|it| it.text.as_str()).collect();
     assert_eq!(words[..2], ["hub started (boot 1)", "hub made release v1"]);
+    assert_eq!(words.last(), Some(&"all honest members agree"));
     assert!(words.iter().all(|text| !text.contains("link") && !text.contains("newer")), "{words:?}");
 }
 
@@ -195,6 +198,7 @@ fn hostile() -> Vec<(u64, Happening)> {
     let mut entries = story();
     entries.insert(3, (0, started(SCRIPT, 9, false)));
     entries.insert(4, (0, applied(SCRIPT, 1)));
+    entries.push((120, sample(SCRIPT, u64::MAX, u64::MAX)));
     entries.push((120, Happening::Failed { member: SCRIPT.into(), message: SCRIPT.to_owned() }));
     entries.push((120, Happening::Broken { invariant: 1, sentence: SCRIPT.to_owned() }));
     entries

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::process::{Spec, run_to_end};
 
-/// Names it the browser, when that is not found by itself.
+/// Names the browser. Where it is set, the browser must be there.
 const VARIABLE: &str = "ARCHIPEL_SIM_BROWSER";
 
 /// A start takes seconds, on a busy machine more.
@@ -21,8 +21,8 @@ fn browser() -> Option<PathBuf> {
     names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
 }
 
-/// What the browser made of the page; `None`, said aloud, without a browser.
-fn rendered(folder: &Path, report: &Report) -> Option<String> {
+/// What the browser made of the page, with something more at its end; `None`, said aloud, without a browser.
+fn rendered(folder: &Path, report: &Report, more: &str) -> Option<String> {
     let Some(program) = browser() else {
         // Past the harness, which hides what tests that pass print.
         let why = format!("skipped: no Chromium in PATH, so no page was looked at; install it or set {VARIABLE}\n");
@@ -30,7 +30,7 @@ fn rendered(folder: &Path, report: &Report) -> Option<String> {
         return None;
     };
     let path = folder.join("page.html");
-    std::fs::write(&path, page(report)).unwrap();
+    std::fs::write(&path, page(report) + more).unwrap();
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
     let address = format!("file://{}", path.display());
     let fixed =
@@ -46,12 +46,18 @@ fn rendered(folder: &Path, report: &Report) -> Option<String> {
     Some(dom)
 }
 
+/// The first attribute of this name.
+fn attribute<'a>(dom: &'a str, name: &str) -> &'a str {
+    let (_, rest) = dom.split_once(&format!(" {name}=\"")).unwrap_or_default();
+    rest.split('"').next().unwrap_or_default()
+}
+
 #[test]
 fn a_browser_shows_a_row_a_lane_and_a_state_for_each_member() {
     let folder = tempfile::tempdir().unwrap();
     let traces = [recorded(folder.path(), "a.jsonl", 5)];
     let other = [recorded(folder.path(), "b.jsonl", 6)];
-    let Some(dom) = rendered(folder.path(), &read(&traces, &other).unwrap()) else { return };
+    let Some(dom) = rendered(folder.path(), &read(&traces, &other).unwrap(), "") else { return };
     assert!(dom.contains("data-ready=\"yes\""), "the page's script did not come to its end");
     assert!(dom.contains("id=\"problem\" class=\"bad\" role=\"alert\"></p>"), "the page says that it is broken");
     // Both runs, each with its hub and two nodes.
@@ -59,18 +65,36 @@ fn a_browser_shows_a_row_a_lane_and_a_state_for_each_member() {
     assert_eq!(dom.matches("<g data-lane=").count(), 6);
     assert_eq!(dom.matches("data-lane=\"van-2\"").count(), 2);
     assert_eq!(dom.matches("data-measure=").count(), 5);
-    assert!(
-        !dom.contains("no figures of bytes") || dom.matches("no figures of bytes").count() == 1,
-        "only in the script"
-    );
+    assert_eq!(dom.matches("no figures of bytes").count(), 1, "only the script says so");
     assert!(!dom.contains(">NaN") && !dom.contains("undefined</"), "a figure is none");
+}
+
+/// Moves the slider, and presses the key for the next event.
+const HANDS: &str = r#"<script>
+const slider = document.getElementById("at");
+slider.value = 61000;
+slider.dispatchEvent(new Event("input"));
+document.body.dataset.van = document.querySelector("tr[data-member=van]").textContent;
+dispatchEvent(new KeyboardEvent("keydown", { key: "." }));
+document.body.dataset.next = document.getElementById("clock").textContent;
+</script>"#;
+
+#[test]
+fn a_browser_shows_what_was_the_case_at_the_time_of_the_slider() {
+    let folder = tempfile::tempdir().unwrap();
+    let traces = [written(folder.path(), "a.jsonl", &story())];
+    let Some(dom) = rendered(folder.path(), &read(&traces, &[]).unwrap(), HANDS) else { return };
+    // It runs, no link is up, it still believes to talk to the hub, lacks the release of this second, and has its bytes.
+    assert_eq!(attribute(&dom, "data-van"), "vanrunsnonehubv2 of v3101 B500 B");
+    // Then it is killed.
+    assert_eq!(attribute(&dom, "data-next"), "00:01:02");
 }
 
 #[test]
 fn a_browser_runs_no_script_of_a_trace() {
     let folder = tempfile::tempdir().unwrap();
     let traces = [written(folder.path(), "a.jsonl", &hostile())];
-    let Some(dom) = rendered(folder.path(), &read(&traces, &[]).unwrap()) else { return };
+    let Some(dom) = rendered(folder.path(), &read(&traces, &[]).unwrap(), "") else { return };
     assert!(dom.contains("data-ready=\"yes\""), "the page's script did not come to its end");
     assert!(!dom.contains("data-taken"), "the page ran what a trace said");
     assert_eq!(dom.matches("<tr data-member=").count(), 3);
@@ -80,7 +104,7 @@ fn a_browser_runs_no_script_of_a_trace() {
 fn a_browser_shows_a_page_without_anything_in_its_trace() {
     let folder = tempfile::tempdir().unwrap();
     let traces = [written(folder.path(), "a.jsonl", &[])];
-    let Some(dom) = rendered(folder.path(), &read(&traces, &[]).unwrap()) else { return };
+    let Some(dom) = rendered(folder.path(), &read(&traces, &[]).unwrap(), "") else { return };
     assert!(dom.contains("data-ready=\"yes\""), "the page's script did not come to its end");
     assert_eq!(dom.matches("<tr data-member=").count(), 0);
 }

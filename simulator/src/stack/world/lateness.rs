@@ -63,7 +63,7 @@ impl Lateness {
                     Ok(_) => continue,
                 }
                 let read = |replica: &mut Replica, _| {
-                    let applied = replica.inspect(|tx| holding::applied(tx));
+                    let applied = replica.inspect(holding::applied);
                     (applied, edge_node::agent::reported(replica))
                 };
                 let Ok((applied, reported)) = handle.call(read).await else { continue };
