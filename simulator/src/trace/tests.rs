@@ -115,6 +115,14 @@ fn the_last_entries_are_kept_and_no_more() {
 }
 
 #[test]
+fn figures_push_nothing_out_that_led_to_a_failure() {
+    let mut trace = Trace::new(1);
+    trace.push(1, Happening::Healed);
+    trace.push(2, Happening::Sample { member: Member::from("n-1"), sample: Sample::default() });
+    assert_eq!((trace.length(), trace.last().map(|entry| entry.at).collect::<Vec<_>>()), (2, vec![1]));
+}
+
+#[test]
 fn every_happening_reads_as_a_sentence() {
     for what in all() {
         let text = what.to_string();
