@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
 use crate::scenario::{Depth, list, schema};
-use crate::{embedded, live, rehearse, replay};
+use crate::{embedded, live, rehearse, replay, report};
 
 /// Rehearse disconnects on the real code.
 #[derive(Debug, Parser)]
@@ -52,6 +52,18 @@ enum Command {
     Replay {
         /// A file that `run` wrote
         trace: PathBuf,
+    },
+    /// Write a page that shows what happened in runs, and how runs differ
+    Report {
+        /// Files that `run` wrote
+        #[arg(required = true)]
+        traces: Vec<PathBuf>,
+        /// Files of other runs, to be shown beside the first ones: of another commit, or of another scenario
+        #[arg(long, value_name = "TRACE", num_args = 1..)]
+        compare: Vec<PathBuf>,
+        /// Where the page goes: one HTML file that needs no network
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Show the scenarios that come with this program
     List,
@@ -173,6 +185,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             rehearse::run(&rehearse::Options { scenario, seed, depth, trace })
         }
         Command::Replay { trace } => replay::run(&trace),
+        Command::Report { traces, compare, out } => report::run(&report::Options { traces, compare, out }),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

@@ -36,6 +36,7 @@ pub mod proxy;
 pub mod random;
 pub mod rehearse;
 pub mod replay;
+pub mod report;
 pub mod scenario;
 pub mod shrink;
 pub mod stack;

@@ -110,7 +110,8 @@ impl Trace {
             // The run is worth more than its file: it goes on, and `finish` says what is missing.
             (self.failed, self.writer) = (Some(error), None);
         }
-        if self.keep > 0 {
+        let is_figures = matches!(entry.what, Happening::Sample { .. });
+        if self.keep > 0 && !is_figures {
             if self.last.len() == self.keep {
                 self.last.pop_front();
             }
@@ -130,7 +131,7 @@ impl Trace {
         self.length
     }
 
-    /// The last entries, the oldest first.
+    /// The last entries, the oldest first. Figures of members are left out: they would take the places of what led to a failure.
     pub fn last(&self) -> impl Iterator<Item = &Entry> {
         self.last.iter()
     }

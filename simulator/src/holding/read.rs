@@ -175,6 +175,19 @@ struct Applied {
     objects: BTreeMap<String, Value>,
 }
 
+/// What the agent's target holds, as far as it knows.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn applied(tx: &Tx<'_>) -> Result<Option<AppliedStamp>, StoreError> {
+    /// Without the objects, which may be many.
+    #[derive(Deserialize)]
+    struct Named {
+        stamp: AppliedStamp,
+    }
+    Ok(tx.local::<Named>(APPLIED)?.map(|applied| applied.stamp))
+}
+
 fn read_agent(tx: &Tx<'_>) -> Result<Agent, StoreError> {
     let applied: Option<Applied> = tx.local(APPLIED)?;
     let inventory: Inventory = tx.local(INVENTORY)?.unwrap_or_default();

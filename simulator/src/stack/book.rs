@@ -1,7 +1,9 @@
 //! The trace of a world of depth 2 as it is written: by the world, by sites, and by a task beside each replica.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sync_core::state::observed::{AppliedStamp, Stamp};
 use sync_core::transport::ReplicaHandle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
@@ -18,6 +20,8 @@ pub struct Book(Arc<Mutex<Pages>>);
 struct Pages {
     trace: Trace,
     fresh: Vec<Entry>,
+    /// What each node was last told to have applied: assignment and release.
+    applied: BTreeMap<Member, (Stamp, Stamp)>,
     /// When the run began. `None` while it is set up, which all happens at zero.
     start: Option<Instant>,
 }
@@ -26,13 +30,19 @@ impl Pages {
     fn now(&self) -> u64 {
         self.start.map_or(0, |start| u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
+
+    fn tell(&mut self, what: Happening) {
+        let at = self.now();
+        self.trace.push(at, what.clone());
+        self.fresh.push(Entry { at, what });
+    }
 }
 
 impl Book {
     /// A book that writes into `trace`.
     #[must_use]
     pub fn new(trace: Trace) -> Self {
-        Self(Arc::new(Mutex::new(Pages { trace, fresh: Vec::new(), start: None })))
+        Self(Arc::new(Mutex::new(Pages { trace, fresh: Vec::new(), applied: BTreeMap::new(), start: None })))
     }
 
     /// Time begins to count.
@@ -42,10 +52,17 @@ impl Book {
 
     /// Writes what happens now.
     pub fn tell(&self, what: Happening) {
+        self.pages().tell(what);
+    }
+
+    /// Writes what a node has applied, unless that is what was last written of it: whoever sees it first tells it.
+    pub fn tell_applied(&self, member: &Member, stamp: &AppliedStamp) {
         let mut pages = self.pages();
-        let at = pages.now();
-        pages.trace.push(at, what.clone());
-        pages.fresh.push(Entry { at, what });
+        let now = (stamp.assignment.clone(), stamp.release.clone());
+        if pages.applied.insert(member.clone(), now.clone()).as_ref() != Some(&now) {
+            let (assignment, release) = now;
+            pages.tell(Happening::Applied { member: member.clone(), assignment, release });
+        }
     }
 
     /// Virtual time since the run began, in microseconds.

@@ -32,6 +32,7 @@ mod faults;
 mod healing;
 mod lateness;
 mod outcome;
+mod samples;
 mod traffic;
 mod words;
 
@@ -107,7 +108,6 @@ pub(super) struct World<'p> {
     pub(super) lasting: BTreeMap<(Name, Fault), faults::Lasting>,
     pub(super) has_seen_a_twin: bool,
     pub(super) checks: Checks,
-    applied: BTreeMap<Name, String>,
     unread: u64,
     start: Instant,
     todo: BinaryHeap<Reverse<(Duration, Todo)>>,
@@ -126,12 +126,14 @@ pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Out
     }
     let mut outcome = Outcome::default();
     if world.broken.is_empty() {
+        world.sample().await;
         world.heal().await;
         world.check_all(Reading::Changes).await;
     }
     if world.broken.is_empty() {
         outcome = world.agree().await;
         world.check_all(Reading::Changes).await;
+        world.sample().await;
     }
     world.conclude(&mut outcome).await;
     world.account(&mut outcome).await;
@@ -176,7 +178,6 @@ impl<'p> World<'p> {
             lasting: BTreeMap::new(),
             has_seen_a_twin: false,
             checks: Checks::new(&plan.checks),
-            applied: BTreeMap::new(),
             unread: 0,
             start: Instant::now(),
             todo: BinaryHeap::new(),
@@ -277,7 +278,10 @@ impl<'p> World<'p> {
     pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
         match self.sites.get(hub)?.ask(command).await? {
             Ok(reply) => {
-                self.lateness.handle_reply(&reply);
+                if let Some(version) = self.lateness.handle_reply(&reply) {
+                    let work = Work::Release { version };
+                    self.book.tell(Happening::Work { member: (&**hub).into(), work });
+                }
                 Some(reply)
             }
             Err(error) => {
@@ -423,6 +427,7 @@ impl<'p> World<'p> {
             Todo::Watch => {
                 self.watch();
                 self.check_now_and_then(at).await;
+                self.sample_now_and_then(at).await;
                 self.put(at + WATCH_EVERY, Todo::Watch);
             }
         }

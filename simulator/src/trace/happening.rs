@@ -177,12 +177,10 @@ pub enum Work {
         /// Its new frontier.
         made: Stamp,
     },
-    /// Layers were released, or a release set back.
+    /// A hub made a release: layers were released, or a release set back.
     Release {
-        /// The release.
-        release: Text,
-        /// Its new frontier.
-        made: Stamp,
+        /// Its version.
+        version: u64,
     },
     /// A node was given an assignment.
     Assign {
@@ -242,7 +240,7 @@ pub enum Told {
     },
 }
 
-/// Figures of one member. All count from its first start.
+/// Figures of one member. What counts payload is in its own books: a store that was wiped or set back forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Bytes of frames that came, with their lengths.
@@ -361,7 +359,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Edit { layer, made } => write!(f, "edited layer {layer}: {}", short(made)),
-            Self::Release { release, made } => write!(f, "released {release}: {}", short(made)),
+            Self::Release { version } => write!(f, "made release v{version}"),
             Self::Assign { node, made } => write!(f, "assigned to {node}: {}", short(made)),
             Self::Join => f.write_str("joined"),
             Self::Status { key } => write!(f, "has a new status of {key}"),

@@ -26,7 +26,7 @@ fn all() -> Vec<Happening> {
         Happening::Link { from: member(), to: Member::from("hub"), is_up: true, profile: "satellite".into() },
         Happening::LinkLive { member: member(), peer: node },
         work(Work::Edit { layer: "base".into(), made: stamp(2) }),
-        work(Work::Release { release: "main".into(), made: stamp(3) }),
+        work(Work::Release { version: 3 }),
         work(Work::Assign { node: member(), made: stamp(1) }),
         Happening::Put { member: member(), key: key() },
         Happening::Removed { member: member(), key: key() },
@@ -112,6 +112,14 @@ fn the_last_entries_are_kept_and_no_more() {
             "00:00:46.500000 all honest members agree",
         ]
     );
+}
+
+#[test]
+fn figures_push_nothing_out_that_led_to_a_failure() {
+    let mut trace = Trace::new(1);
+    trace.push(1, Happening::Healed);
+    trace.push(2, Happening::Sample { member: Member::from("n-1"), sample: Sample::default() });
+    assert_eq!((trace.length(), trace.last().map(|entry| entry.at).collect::<Vec<_>>()), (2, vec![1]));
 }
 
 #[test]

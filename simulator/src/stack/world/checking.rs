@@ -54,11 +54,7 @@ impl World<'_> {
             let member: Member = (&**name).into();
             self.checks.held(&Held { member: &member, at, holding: &holding, target: target.as_ref() });
             if let Some(stamp) = &holding.agent.applied {
-                let place = format!("{}{}", stamp.assignment.heads, stamp.release.heads);
-                if self.applied.insert(name.clone(), place.clone()) != Some(place) {
-                    let (assignment, release) = (stamp.assignment.clone(), stamp.release.clone());
-                    self.book.tell(Happening::Applied { member, assignment, release });
-                }
+                self.book.tell_applied(&member, stamp);
             }
         }
         self.show(self.book.length());

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hub::service::AdminReply;
 use sync_core::document::DocumentKind;
-use sync_core::replica::Event;
+use sync_core::replica::{Event, Replica};
 use sync_core::transport::ReplicaHandle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::World;
+use crate::holding;
 use crate::plan::Name;
+use crate::stack::book::Book;
 
 /// Releases, and what became of them.
 #[derive(Debug, Default)]
@@ -31,8 +33,8 @@ struct Report {
 }
 
 impl Lateness {
-    /// A hub has answered: perhaps it made a release.
-    pub(super) fn handle_reply(&mut self, reply: &AdminReply) {
+    /// A hub has answered: perhaps it made a release, of this version.
+    pub(super) fn handle_reply(&mut self, reply: &AdminReply) -> Option<u64> {
         let version = if let AdminReply::LayerApplied(applied) = reply {
             applied.release_version
         } else if let AdminReply::Released(released) = reply {
@@ -41,10 +43,11 @@ impl Lateness {
             None
         };
         self.releases.extend(version.map(|version| (Instant::now(), version)));
+        version
     }
 
     /// Reads what a node that has just started reports, for as long as it runs.
-    fn read(&mut self, node: Name, handle: ReplicaHandle) {
+    fn read(&mut self, node: Name, handle: ReplicaHandle, book: Book) {
         let reports = self.reports.clone();
         let mut events = handle.subscribe();
         self.readers.spawn(async move {
@@ -59,8 +62,15 @@ impl Lateness {
                     Err(RecvError::Closed) => return,
                     Ok(_) => continue,
                 }
-                let reported = handle.call(|replica, _| edge_node::agent::reported(replica)).await;
-                let Ok(Ok(Some(stamp))) = reported else { continue };
+                let read = |replica: &mut Replica, _| {
+                    let applied = replica.inspect(holding::applied);
+                    (applied, edge_node::agent::reported(replica))
+                };
+                let Ok((applied, reported)) = handle.call(read).await else { continue };
+                if let Ok(Some(stamp)) = applied {
+                    book.tell_applied(&(&*node).into(), &stamp);
+                }
+                let Ok(Some(stamp)) = reported else { continue };
                 let (at, node, version) = (Instant::now(), node.clone(), stamp.release.version);
                 reports.lock().unwrap_or_else(PoisonError::into_inner).push(Report { at, node, version });
             }
@@ -92,7 +102,7 @@ impl World<'_> {
             return;
         }
         if let Some(handle) = self.sites.get(name).and_then(|site| site.handle()) {
-            self.lateness.read(name.clone(), handle.clone());
+            self.lateness.read(name.clone(), handle.clone(), self.book.clone());
         }
     }
 
