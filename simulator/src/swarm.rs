@@ -98,7 +98,8 @@ fn fly(options: &Options, scenarios: &[Scenario]) -> Sum {
         drop(say);
         for ran in heard {
             if let Some(failure) = ran.told() {
-                bar.println(failure);
+                // Also where no bar is shown, as in a log.
+                bar.suspend(|| eprintln!("{failure}"));
                 stops.fetch_or(!options.keep_going, Ordering::Relaxed);
             }
             sum.add(ran);

@@ -9,8 +9,9 @@ const GOOD: &str = "name = \"good\"\nrehearses = \"x\"\nduration = \"90m\"\n[hea
     [[group]]\nname = \"van\"\nlayers = [\"base\"]\n[[layer]]\nname = \"base\"\n\
     [[event]]\nkind = \"edit\"\nlayer = \"base\"\nevery = \"20m\"\n\
     [[event]]\nkind = \"clock-jump\"\nat = [\"30m\"]\nby = \"5m\"\n\
+    [[event]]\nkind = \"cut\"\nat = [\"35m\"]\nlasts = \"15m\"\n\
     [[event]]\nkind = \"disk-full\"\nat = [\"59m\"]\nlasts = \"1s\"\n\
-    [swarm]\nkeep = [\"edit\", \"clock-jump\"]\n";
+    [swarm]\nkeep = [\"edit\", \"clock-jump\", \"cut\"]\n";
 
 /// Three seconds each way, and one to agree after the line is up again.
 const BAD: &str = "name = \"bad\"\nrehearses = \"x\"\nduration = \"20m\"\n[heal]\nwithin = \"1s\"\n\
@@ -38,6 +39,8 @@ fn a_swarm_counts_what_happened_and_what_was_never_reached() {
     assert!(told.contains("0 of 3 runs broke something"), "{told}");
     assert!(told.lines().any(|line| line.split_whitespace().eq(["clock-jump", "3", "3", "3"])), "{told}");
     assert!(told.lines().any(|line| line.trim_start().starts_with("no-wall-clock")), "{told}");
+    // Nothing waited when the link went down, an edit did when it came back: that is one cut that mattered.
+    assert!(told.lines().any(|line| line.split_whitespace().eq(["link-down", "3", "3", "3"])), "{told}");
     assert_eq!(sum.missed(Depth::Stack), ["disk-full"]);
 }
 
