@@ -98,8 +98,8 @@ impl Sum {
         )];
         let missed = self.missed(options.depth);
         if !missed.is_empty() {
-            let where_ = if on_the_stack { "not reached where it matters" } else { "took no effect" };
-            lines.push(format!("{where_}: {}", missed.join(", ")));
+            let short_of = if on_the_stack { "not reached where it matters" } else { "took no effect" };
+            lines.push(format!("{short_of}: {}", missed.join(", ")));
         }
         let twice = if on_the_stack { "twice and with right clocks" } else { "twice" };
         lines.push(format!(
