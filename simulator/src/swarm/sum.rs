@@ -101,6 +101,11 @@ impl Sum {
             let short_of = if on_the_stack { "not reached where it matters" } else { "took no effect" };
             lines.push(format!("{short_of}: {}", missed.join(", ")));
         }
+        let unjudged: Vec<&str> =
+            self.verdicts.iter().filter(|(_, (given, _))| *given == 0).map(|(check, _)| check.name()).collect();
+        if !unjudged.is_empty() {
+            lines.push(format!("never judged: {}", unjudged.join(", ")));
+        }
         let twice = if on_the_stack { "twice and with right clocks" } else { "twice" };
         lines.push(format!(
             "{} of {} runs, {} of them {twice}, depth {}: {:.1} days of virtual time in {:.0?}",

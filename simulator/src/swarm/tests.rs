@@ -42,6 +42,8 @@ fn a_swarm_counts_what_happened_and_what_was_never_reached() {
     // Nothing waited when the link went down, an edit did when it came back: that is one cut that mattered.
     assert!(told.lines().any(|line| line.split_whitespace().eq(["link-down", "3", "3", "3"])), "{told}");
     assert_eq!(sum.missed(Depth::Stack), ["disk-full"]);
+    // No edit takes an object away.
+    assert!(told.contains("never judged: missing-deletes-nothing\n"), "{told}");
 }
 
 #[test]
