@@ -8,7 +8,8 @@ mod histories;
 #[path = "crafted/traffic.rs"]
 mod traffic;
 
-use automerge::{AutoCommit, Automerge, Change};
+use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{AutoCommit, Automerge, Change, ObjType, ROOT};
 use histories::random_document;
 use proptest::prelude::*;
 use sync_core::document::codec::{Base, UnpackError, pack, pack_as, unpack};
@@ -211,25 +212,56 @@ fn what_travels_is_at_most_what_the_aims_allow() {
     measure("a new layer", document.document(), 1);
 }
 
+/// Two who write a list at once: insertions at both ends and between, texts of hexadecimal digits, an element and a key that
+/// both have written and one writes over, a deletion. The last change has a message.
+fn lists() -> Vec<Vec<u8>> {
+    let mut one = AutoCommit::new().with_actor([1; 16][..].into());
+    let list = one.put_object(ROOT, "digests", ObjType::List).unwrap();
+    for number in 0..4_u8 {
+        one.insert(&list, usize::from(number), blake3::hash(&[number]).to_hex().as_str()).unwrap();
+    }
+    one.commit_with(CommitOptions::default().with_time(0));
+    let mut other = one.fork().with_actor([2; 16][..].into());
+    for (writer, word) in [(&mut one, "here"), (&mut other, "there")] {
+        writer.put(ROOT, "where", word).unwrap();
+        writer.put(&list, 1, word).unwrap();
+        writer.insert(&list, 0, word).unwrap();
+        writer.insert(&list, 3, blake3::hash(word.as_bytes()).to_hex().as_str()).unwrap();
+        writer.commit_with(CommitOptions::default().with_time(0));
+    }
+    one.merge(&mut other).unwrap();
+    one.put(ROOT, "where", "both").unwrap();
+    one.put(&list, 2, "both").unwrap();
+    one.delete(&list, 0).unwrap();
+    one.insert(&list, 5, "last").unwrap();
+    one.put(&list, 5, "the last").unwrap();
+    one.commit_with(CommitOptions::default().with_time(0).with_message("written over"));
+    changes(&one)
+}
+
+fn golden(path: &str) -> Vec<u8> {
+    let digits: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
 /// What was packed once is read for ever. `UPDATE_GOLDEN=1` writes the files of codecs that have none yet.
 #[test]
 fn batches_that_were_packed_before_are_still_read() {
-    let chunks = traffic::layer(11, 2, 12).changes();
-    let (all, _) = held(&chunks);
-    let (history, clock) = held(&chunks[..3]);
-    let find = |hash: &_| all.meta(hash).cloned();
-    for codec in CODECS {
-        let path = format!("{}/tests/golden/batch-{}.hex", env!("CARGO_MANIFEST_DIR"), codec.number());
-        if std::env::var_os("UPDATE_GOLDEN").is_some() && !std::path::Path::new(&path).exists() {
-            let packed = pack_as(codec, &Base::new(&clock, &find), &slices(&chunks[3..])).unwrap().unwrap();
-            let digits: String = packed.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let lines: Vec<&str> =
-                digits.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-            std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    for (name, chunks, base) in [("batch", traffic::layer(11, 2, 12).changes(), 3), ("lists", lists(), 0)] {
+        let (all, _) = held(&chunks);
+        let (history, clock) = held(&chunks[..base]);
+        let find = |hash: &_| all.meta(hash).cloned();
+        for codec in CODECS {
+            let path = format!("{}/tests/golden/{name}-{}.hex", env!("CARGO_MANIFEST_DIR"), codec.number());
+            if std::env::var_os("UPDATE_GOLDEN").is_some() && !std::path::Path::new(&path).exists() {
+                let packed = pack_as(codec, &Base::new(&clock, &find), &slices(&chunks[base..])).unwrap().unwrap();
+                let digits: String = packed.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let lines: Vec<&str> =
+                    digits.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+                std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+            }
+            assert_eq!(unpack(codec, &golden(&path), &history), Ok(chunks[base..].to_vec()), "{name} {codec:?}");
         }
-        let digits: String = std::fs::read_to_string(&path).unwrap().split_whitespace().collect();
-        let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        let packed: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
-        assert_eq!(unpack(codec, &packed, &history), Ok(chunks[3..].to_vec()), "{codec:?}");
     }
 }
