@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
 use crate::scenario::{Depth, list, schema};
-use crate::{embedded, live, rehearse, replay, report};
+use crate::shrink::on_runs;
+use crate::{embedded, live, rehearse, replay, report, swarm};
 
 /// Rehearse disconnects on the real code.
 #[derive(Debug, Parser)]
@@ -64,6 +65,41 @@ enum Command {
         /// Where the page goes: one HTML file that needs no network
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Run many seeds side by side, each with a variant of its own, and say what broke and what was reached
+    Swarm {
+        /// Names of scenarios that come with this program, or files
+        #[arg(required = true)]
+        scenarios: Vec<String>,
+        /// How many seeds of each
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..1 << 62))]
+        first: u64,
+        /// How many runs at a time [default: as many as there are processors]
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// How real: 1 is replicas as machines, 2 the real stack
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+        depth: u8,
+        /// Go on after a failure and show all of them
+        #[arg(long)]
+        keep_going: bool,
+        /// Seeds that this number divides run twice and must give the same trace; 0: none
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        twice: u64,
+    },
+    /// Make a failing run smaller as long as the same check fails, and save it as a scenario
+    Shrink {
+        /// A trace that `run` or `swarm` wrote, or a scenario file (`.toml`) that fails
+        file: PathBuf,
+        /// Where the smaller scenario goes [default: beside the file, with `-small.toml` at its end]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// How many seconds to look for it
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        budget: u64,
     },
     /// Show the scenarios that come with this program
     List,
@@ -181,11 +217,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
         Command::Run { scenario, seed, depth, trace } => {
-            let depth = depth.and_then(|number| Depth::ALL.into_iter().find(|depth| depth.number() == number));
-            rehearse::run(&rehearse::Options { scenario, seed, depth, trace })
+            rehearse::run(&rehearse::Options { scenario, seed, depth: depth.and_then(numbered), trace })
         }
         Command::Replay { trace } => replay::run(&trace),
         Command::Report { traces, compare, out } => report::run(&report::Options { traces, compare, out }),
+        Command::Swarm { scenarios, seeds, first, jobs, depth, keep_going, twice } => {
+            let depth = numbered(depth).unwrap_or(Depth::Stack);
+            swarm::run(&swarm::Options { scenarios, seeds, first, jobs, depth, keep_going, twice })
+        }
+        Command::Shrink { file, out, budget } => {
+            on_runs::run(&on_runs::Options { file, out, budget: Duration::from_secs(budget) })
+        }
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),
@@ -212,6 +254,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Hub(rest) => embedded::hub(rest.arguments),
         Command::Edge(rest) => embedded::edge(rest.arguments),
     }
+}
+
+fn numbered(number: u8) -> Option<Depth> {
+    Depth::ALL.into_iter().find(|depth| depth.number() == number)
 }
 
 fn list() -> ExitCode {

@@ -21,6 +21,7 @@
 //! reproducible from its seed: the operating system schedules it.
 
 pub mod bench;
+pub mod broke;
 pub mod checks;
 pub mod cli;
 pub mod commands;
@@ -40,6 +41,7 @@ pub mod report;
 pub mod scenario;
 pub mod shrink;
 pub mod stack;
+pub mod swarm;
 pub mod target;
 pub mod trace;
 pub mod workload;

@@ -163,7 +163,7 @@ fn coverage(outcome: &Outcome) -> Option<String> {
 }
 
 /// Whether events of this kind are trouble rather than work.
-fn is_fault(kind: &str) -> bool {
+pub(crate) fn is_fault(kind: &str) -> bool {
     kind != "join" && Kind::ALL.iter().find(|known| known.name() == kind).is_none_or(|known| !known.is_work())
 }
 

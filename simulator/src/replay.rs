@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::plan::{Plan, PlanError};
 use crate::rehearse::record::record;
 use crate::scenario::{Depth, Scenario};
-use crate::trace::{self, Entry, ReadError};
+use crate::trace::{self, Entry, Header, ReadError};
 
 /// A trace cannot be replayed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -81,19 +81,30 @@ pub fn run(path: &Path) -> ExitCode {
 /// [`ReplayError`].
 pub fn replay(path: &Path) -> Result<(Comparison, Vec<String>), ReplayError> {
     let then = trace::read(BufReader::new(File::open(path)?))?;
-    let header = then.header();
+    let plan = planned(path, then.header())?;
+    let folder = tempfile::tempdir()?;
+    let again = folder.path().join("trace.jsonl");
+    let outcome = record(&plan, &again, |_| ())?;
+    let now = trace::read(BufReader::new(File::open(&again)?))?;
+    Ok((compare(then, now)?, outcome.broken))
+}
+
+/// The plan of a trace: that of its run.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn plan_of(path: &Path) -> Result<Plan, ReplayError> {
+    planned(path, trace::read(BufReader::new(File::open(path)?))?.header())
+}
+
+fn planned(path: &Path, header: &Header) -> Result<Plan, ReplayError> {
     if header.depth != Depth::Stack.number() {
         return Err(ReplayError::Depth(header.depth));
     }
     let name = path.display().to_string();
     let scenario =
         Scenario::parse(&name, &header.scenario).map_err(|error| ReplayError::Scenario(error.to_string()))?;
-    let plan = Plan::expand(&scenario, header.seed, Depth::Stack)?;
-    let folder = tempfile::tempdir()?;
-    let again = folder.path().join("trace.jsonl");
-    let outcome = record(&plan, &again, |_| ())?;
-    let now = trace::read(BufReader::new(File::open(&again)?))?;
-    Ok((compare(then, now)?, outcome.broken))
+    Ok(Plan::expand(&scenario, header.seed, Depth::Stack)?)
 }
 
 /// Entry by entry.

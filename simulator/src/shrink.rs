@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::plan::Plan;
 
 mod minimise;
+pub mod on_runs;
 mod parts;
 mod simplify;
 
@@ -123,6 +124,8 @@ pub fn shrink(plan: &Plan, bounds: Bounds, fails: &mut dyn FnMut(&Plan) -> bool)
     }
     let mut search =
         Search { fails, smallest: plan.clone(), tried: Vec::new(), left: bounds.tries, passed: BTreeSet::new() };
+    // What comes after the failure goes first: every run after this is shorter.
+    simplify::shorten(&mut search);
     // What went in one round may make room for more in the next.
     let minimal = loop {
         let kept = search.tried.iter().filter(|it| it.failed).count();

@@ -322,6 +322,62 @@ fn a_node_set_back_to_before_a_cut_of_its_report_goes_on_with_what_it_sees_now()
     }
 }
 
+/// A node's store is set back and cuts its report again under a number that its other life used. Which record counts is decided
+/// by hashes, so both are among the seeds.
+#[test]
+fn a_hub_that_stands_on_a_cut_that_does_not_count_gets_the_record_of_the_one_that_does() {
+    let place = |site: &mut site::Site, at: Member| {
+        let key = DocumentKey::observed(site.fleet.id(site.node));
+        let read = |tx: &sync_core::store::Tx<'_>| {
+            let document = tx.document(key.id())?.unwrap();
+            let root = tx.root(document.row, document.generation)?;
+            Ok::<_, sync_core::store::StoreError>((document.generation, root.map(|root| root.root().genesis)))
+        };
+        site.fleet.at(at).inspect(read).unwrap()
+    };
+    let (mut kept, mut replaced) = (0, 0);
+    for seed in 30..70 {
+        let mut site = site(seed, EAGER);
+        let (a, b, node) = (site.a, site.b, site.node);
+        let report = |site: &mut site::Site, number: u64| {
+            site.fleet.report(node, json!({ "web": { "ready": number } }));
+        };
+        report(&mut site, 0);
+        site.meet();
+        let before = place(&mut site, node);
+        let mut copies = vec![site.fleet.backup(node)];
+        for number in 1.. {
+            report(&mut site, number);
+            site.meet();
+            if place(&mut site, node) != before {
+                break;
+            }
+            copies.push(site.fleet.backup(node));
+        }
+        let first = place(&mut site, b);
+        // The write after the last copy was the cut. What is written after the one before is in no other life.
+        let copy = &copies[copies.len().saturating_sub(2)];
+        site.fleet.restore(node, copy);
+        for session in 1..3 {
+            site.fleet.link(node, a);
+            for number in 0..seed % 5 {
+                report(&mut site, 100 * session + number);
+                site.fleet.step();
+            }
+            site.fleet.run();
+            site.fleet.cut_all();
+        }
+        site.fleet.sync(node, a);
+        site.fleet.sync(a, b);
+        assert_eq!(site.fleet.observed(b, node), site.fleet.observed(node, node), "seed {seed}");
+        let now = place(&mut site, b);
+        kept += usize::from(now == first);
+        replaced += usize::from(now.0 == first.0 && now.1 != first.1);
+        site.agree();
+    }
+    assert!(kept > 0 && replaced > 0, "{kept} kept, {replaced} replaced");
+}
+
 /// Which of the two lines of cuts counts is decided by the hashes of their records, which are as good as random.
 #[test]
 fn a_home_set_back_to_before_its_cuts_gets_them_back_beside_what_it_wrote_since() {

@@ -29,6 +29,18 @@ pub fn with_right_clocks(plan: &Plan) -> Option<Plan> {
     (right != *plan).then_some(right)
 }
 
+/// Whether a hub loses what it held: then it hangs on timers which edits others have of it, and the ends of two runs may differ.
+#[must_use]
+pub fn hangs_on_timers(plan: &Plan) -> bool {
+    let loses = |action: &Action| {
+        matches!(
+            action,
+            Action::RestoreBackup { .. } | Action::WipeStore | Action::LyingFsync { .. } | Action::BitRot { .. }
+        )
+    };
+    plan.events.iter().any(|event| loses(&event.action) && plan.hubs.iter().any(|hub| hub.name == event.on))
+}
+
 /// What a run with wrong clocks came to and one with right ones did not.
 #[must_use]
 pub fn difference(wrong: &Ending, right: &Ending) -> Option<String> {

@@ -91,7 +91,7 @@ pub(super) fn simplify(search: &mut Search<'_>) {
 }
 
 /// Heals earlier: right after the last thing that happens, then at half the time again and again.
-fn shorten(search: &mut Search<'_>) {
+pub(super) fn shorten(search: &mut Search<'_>) {
     let last = last_moment(&search.smallest);
     if let Some(after) = last.checked_add(Duration::from_secs(60)).filter(|after| *after < search.smallest.heal_at) {
         let plan = healed_at(&search.smallest, after.max(HEAL_AT_MIN));

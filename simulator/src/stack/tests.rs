@@ -279,34 +279,11 @@ fn a_plan_runs_to_agreement_and_the_same_seed_gives_the_same_trace() {
 }
 
 /// A hub whose disk is full for four hours.
-const A_FULL_HUB: &str = r#"
-name = "a-full-hub"
-rehearses = "A hub without room does not make its nodes dial all the time"
-duration = "6h"
-
-[[group]]
-name = "van-{n}"
-count = 2
-layers = ["base"]
-
-[[layer]]
-name = "base"
-
-[[event]]
-kind = "disk-full"
-on = ["hub"]
-at = ["1h"]
-lasts = "4h"
-
-[[event]]
-kind = "status"
-rate = "6/h"
-values = 1
-"#;
+const A_FULL_HUB: &str = include_str!("../../scenarios/regressions/full-hub.toml");
 
 #[test]
 fn a_hub_without_room_is_dialled_less_and_less_often() {
-    let scenario = crate::scenario::Scenario::parse("a-full-hub.toml", A_FULL_HUB).unwrap();
+    let scenario = crate::scenario::Scenario::parse("full-hub.toml", A_FULL_HUB).unwrap();
     let plan = crate::plan::Plan::expand(&scenario, 3, crate::scenario::Depth::Stack).unwrap();
     let outcome = super::world::runtime().unwrap().block_on(super::world::run(&plan, Book::new(Trace::new(8)), |_| ()));
     assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);

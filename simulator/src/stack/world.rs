@@ -107,6 +107,8 @@ pub(super) struct World<'p> {
     pub(super) book: Book,
     pub(super) lasting: BTreeMap<(Name, Fault), faults::Lasting>,
     pub(super) has_seen_a_twin: bool,
+    /// Links that are down and mattered when they went down.
+    mattering: BTreeSet<usize>,
     pub(super) checks: Checks,
     unread: u64,
     start: Instant,
@@ -177,6 +179,7 @@ impl<'p> World<'p> {
             book,
             lasting: BTreeMap::new(),
             has_seen_a_twin: false,
+            mattering: BTreeSet::new(),
             checks: Checks::new(&plan.checks),
             unread: 0,
             start: Instant::now(),

@@ -86,12 +86,17 @@ impl World<'_> {
         self.change_link(number, change);
         let member = || (&*link.from).into();
         if was_down && !is_down {
-            self.mattered(LINK_DOWN, waits);
+            // Counted once: at its begin, or else at its end.
+            let counted = self.mattering.remove(&number);
+            self.mattered(LINK_DOWN, waits && !counted);
             self.book.tell(Happening::FaultEnded { member: member(), kind: LINK_DOWN.into(), mattered: waits });
         } else if is_down && before.is_some() && !was_down {
             let tally = self.events.entry(LINK_DOWN).or_default();
             (tally.planned, tally.reached) = (tally.planned + 1, tally.reached + 1);
             self.mattered(LINK_DOWN, waits);
+            if waits {
+                self.mattering.insert(number);
+            }
             self.book.tell(Happening::Fault { member: member(), kind: LINK_DOWN.into(), mattered: waits });
         }
     }
