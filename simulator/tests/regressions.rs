@@ -28,7 +28,9 @@ fn what_was_found_once_stays_mended() {
     let broken: Vec<String> = std::thread::scope(|scope| {
         let runs: Vec<_> = files
             .iter()
-            .map(|file| scope.spawn(|| broken(&file.display().to_string(), &std::fs::read_to_string(file).unwrap())))
+            .map(|file| {
+                scope.spawn(move || broken(&file.display().to_string(), &std::fs::read_to_string(file).unwrap()))
+            })
             .collect();
         runs.into_iter().flat_map(|run| run.join().unwrap_or_else(|_| panic!("the simulator panicked"))).collect()
     });
