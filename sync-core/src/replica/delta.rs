@@ -265,6 +265,13 @@ impl Generation {
         clock
     }
 
+    /// The generation in which a peer at `row` stands. One on a record of the same number that does not count stands before.
+    fn place(&self, row: &LogRow) -> u32 {
+        let at = row.frontier.frontier().generation;
+        let is_other = at == self.number && self.root.is_some() && row.clock.seq(&self.genesis) == 0;
+        if is_other { at.saturating_sub(1) } else { at }
+    }
+
     /// The records that a peer lacks which stands at one of `known`: this generation's, and for hubs, which may have written
     /// since, those on the way.
     fn roots_for(
@@ -274,11 +281,11 @@ impl Generation {
         known: &[LogRow],
         is_behind: bool,
     ) -> Result<Vec<UnverifiedRoot>, StoreError> {
-        let at = known.iter().map(|row| row.frontier.frontier().generation).min();
+        let at = known.iter().map(|row| self.place(row)).min();
         // By its own word it holds something, and it is not known of which generation.
         let at = if is_behind { Some(0) } else { at };
         let after = match at {
-            Some(at) if at == self.number && known.iter().all(|row| row.frontier.frontier().generation == at) => {
+            Some(at) if at == self.number && known.iter().all(|row| self.place(row) == at) => {
                 return Ok(Vec::new());
             }
             Some(at) if document.key.author_group() == AuthorGroup::Hubs => at.min(self.number.saturating_sub(1)),
