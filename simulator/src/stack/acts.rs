@@ -235,6 +235,9 @@ impl World<'_> {
         if let Err(error) = &result {
             self.broken.push(format!("{name} could not get its identity back: {error}"));
         }
+        // Another disk, which has not done anything wrong yet.
+        self.rotted.remove(name);
+        self.doubtful.remove(name);
         result.is_ok()
     }
 

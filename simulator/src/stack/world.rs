@@ -344,6 +344,7 @@ impl<'p> World<'p> {
                     .push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
             }
             if self.is_healed && self.give_back(name) {
+                self.tell_of_another_disk(name);
                 let Some(site) = self.sites.get_mut(name) else { return };
                 result = site.start().await;
             }

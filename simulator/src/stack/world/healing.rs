@@ -44,8 +44,14 @@ impl World<'_> {
             {
                 site.stop().await;
                 self.give_back(&name);
+                self.tell_of_another_disk(&name);
             }
             self.start(&name).await;
         }
+    }
+
+    /// The checks are told of a store that is not what it was, as after any other loss.
+    pub(super) fn tell_of_another_disk(&mut self, name: &Name) {
+        self.book.tell(Happening::Fault { member: (&**name).into(), kind: "wipe-store".into(), mattered: true });
     }
 }
