@@ -3,8 +3,8 @@
 //! **Real:** the replica with its admission, Automerge and SQL; the agent's passes ([`edge_node::agent`]), its choice of hubs and
 //! its waits; the hub's commands and its enrolment; sessions and frames to the byte.
 //!
-//! **Models:** a link is a stream in order that loses nothing: loss is delay ([`carrier`]). QUIC is its round trips and bytes
-//! ([`overhead`]): a handshake, an idle timeout, keep-alives as a formula. A database is in memory and holds what was
+//! **Models:** a link is a stream in order that loses nothing: loss is delay (`carrier.rs`). QUIC is its round trips and bytes
+//! (`overhead.rs`): a handshake, an idle timeout, keep-alives as a formula. A database is in memory and holds what was
 //! committed; members whose files are copied or set back have a simulated disk without faults. An agent does not look at its
 //! target again and again: whoever changes the target has it looked at after half of [`LOOK_EVERY`], which is what waiting
 //! for the next look comes to on average. A pass takes no time.

@@ -17,7 +17,7 @@ pub struct MemberFigures {
     pub frames_in: u64,
     /// Frames that it sent.
     pub frames_out: u64,
-    /// Bytes of IP packets that it sent, as [`super::overhead`] has them.
+    /// Bytes of IP packets that it sent, as `overhead.rs` has them.
     pub wire_out: u64,
     /// Links on which both sides said hello.
     pub sessions: u64,
