@@ -12,7 +12,7 @@ use sync_core::replica::{Event, Output};
 use super::Micros;
 use super::end::{Place, of_link};
 use super::eyes::{Eyes, Note};
-use super::figures::{Counts, Tally, kind};
+use super::figures::{Counts, Tally};
 use super::member::Member;
 use super::queue::Queue;
 use crate::disk::Disk;
@@ -351,10 +351,10 @@ impl Part<'_> {
             self.edit_files(event);
             return;
         };
-        let tally = self.tallies.entry(kind(&event.action)).or_default();
+        let tally = self.tallies.entry(event.action.name()).or_default();
         tally.planned += 1;
         if self.act(number, member, event) {
-            self.tallies.entry(kind(&event.action)).or_default().reached += 1;
+            self.tallies.entry(event.action.name()).or_default().reached += 1;
             self.note(member, &Note::Acted(&event.action));
         }
     }

@@ -9,7 +9,7 @@ use hub::service::{AdminCommand, AdminReply, Health};
 use super::carrier::{Carrier, Shape};
 use super::end::{End, Place};
 use super::eyes::Eyes;
-use super::figures::{Counts, MemberFigures, Quantiles, Tally, has_place, kind};
+use super::figures::{Counts, MemberFigures, Quantiles, Tally, has_place};
 use super::member::{Member, Role};
 use super::part::{Due, Part};
 use super::queue::Queue;
@@ -430,7 +430,7 @@ impl<'p> World<'p> {
             ended_at: Duration::from_micros(now),
         };
         for event in self.plan.events.iter().filter(|event| !has_place(&event.action)) {
-            *outcome.left_out.entry(kind(&event.action)).or_default() += 1;
+            *outcome.left_out.entry(event.action.name()).or_default() += 1;
         }
         let mut lateness = Vec::new();
         for part in &mut self.parts {

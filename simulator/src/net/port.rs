@@ -22,8 +22,6 @@ pub struct Port {
     member: MemberId,
     random: Mutex<Random>,
     tasks: Arc<Tasks>,
-    /// Whether names are resolved.
-    has_names: Mutex<bool>,
 }
 
 /// The tasks of QUIC endpoints and connections.
@@ -41,18 +39,13 @@ impl Port {
     #[must_use]
     pub fn new(internet: Internet, member: MemberId, seed: u64) -> Self {
         let random = Mutex::new(Random::new(seed));
-        Self { internet, member, random, tasks: Arc::default(), has_names: Mutex::new(true) }
+        Self { internet, member, random, tasks: Arc::default() }
     }
 
     /// Ends every task of the QUIC stack, and with them their sockets.
     pub async fn kill(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.set());
         tasks.shutdown().await;
-    }
-
-    /// Whether the name service answers.
-    pub fn set_names(&self, has_names: bool) {
-        *self.has_names.lock().unwrap_or_else(PoisonError::into_inner) = has_names;
     }
 
     fn endpoint(&self, port: u16) -> io::Result<quinn::Endpoint> {
@@ -81,12 +74,7 @@ impl Network for Port {
     }
 
     fn resolve<'a>(&'a self, text: &'a str) -> Resolving<'a> {
-        let has_names = *self.has_names.lock().unwrap_or_else(PoisonError::into_inner);
         Box::pin(async move {
-            let none = || io::Error::other("the name service does not answer");
-            if !has_names {
-                return Err(ResolveError::Lookup { text: text.to_owned(), source: none() });
-            }
             text.parse().map(|address| vec![address]).map_err(|_| ResolveError::Form { text: text.to_owned() })
         })
     }

@@ -10,7 +10,7 @@ use edge_node::run::{Island, RunError};
 use hub::founding::{FoundingError, InitConfig, JoinFleet, init_on};
 use hub::run::{ServeConfig, ServeError, serve_on};
 use hub::service::{AdminCommand, AdminError, AdminHandler, AdminReply};
-use sync_core::env::{Entropy, Witness, no_witness};
+use sync_core::env::{Entropy, no_witness};
 use sync_core::id::Name;
 use sync_core::identity::{Identity, SigningKey};
 use sync_core::replica::{InitError, Replica, ReplicaError};
@@ -61,7 +61,6 @@ pub struct Site {
     target: Target,
     settings: Settings,
     interval: Duration,
-    witness: Witness,
     boots: u64,
     running: Option<Running>,
     book: Option<(Book, Member)>,
@@ -172,7 +171,6 @@ impl Site {
             target: Target::default(),
             settings: config.settings,
             interval: config.interval,
-            witness: no_witness(),
             boots: 0,
             running: None,
             book: None,
@@ -224,11 +222,6 @@ impl Site {
         if let Some((book, member)) = &self.book {
             book.tell(what(member.clone()));
         }
-    }
-
-    /// Is told of crash points from the next start on.
-    pub fn set_witness(&mut self, witness: Witness) {
-        self.witness = witness;
     }
 
     /// Where a hub is reached.
@@ -314,7 +307,7 @@ impl Site {
                 let advertise = vec![self.address().to_string()];
                 let data_folder = PathBuf::new();
                 let config = ServeConfig { data_folder, listen: address, advertise, settings: self.settings };
-                let replica = hub::run::open(store, &config, &machine, self.witness.clone())?;
+                let replica = hub::run::open(store, &config, &machine, no_witness())?;
                 let endpoint = Endpoint::listen(&machine, address, replica.identity(), self.settings)?;
                 let (way_in, handler) = oneshot::channel();
                 let api = |handler, stop| {
@@ -326,19 +319,18 @@ impl Site {
                     }
                 };
                 let told = |_, handle: &ReplicaHandle| drop(started.send(handle.clone()));
-                let witness = self.witness.clone();
-                let serve = serve_on(replica, endpoint, config, machine, witness, api, told, stopped);
+                let serve = serve_on(replica, endpoint, config, machine, no_witness(), api, told, stopped);
                 let span = tracing::info_span!("hub", name = %self.name);
                 tasks.spawn(async move { serve.await.map_err(|error| error.to_string()) }.instrument(span));
                 admin = handler.await.ok();
             }
             Role::Node => {
-                let replica = Replica::open(store, &mut *machine.entropy(), self.witness.clone())?;
+                let replica = Replica::open(store, &mut *machine.entropy(), no_witness())?;
                 let island = Island {
                     target: self.target.actuator(),
                     interval: self.interval,
                     settings: self.settings,
-                    witness: self.witness.clone(),
+                    witness: no_witness(),
                     machine,
                 };
                 let told = |handle: &ReplicaHandle| drop(started.send(handle.clone()));

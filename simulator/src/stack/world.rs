@@ -37,7 +37,6 @@ mod traffic;
 mod words;
 
 pub use outcome::{Outcome, Tally};
-use words::kind;
 pub(super) use words::policy;
 pub use words::shape;
 
@@ -376,7 +375,7 @@ impl<'p> World<'p> {
             }
         }
         for (number, event) in self.plan.events.iter().enumerate() {
-            self.events.entry(kind(&event.action)).or_default().planned += 1;
+            self.events.entry(event.action.name()).or_default().planned += 1;
             if let Action::RestoreBackup { age } = event.action {
                 self.put(event.at.saturating_sub(age), Todo::Backup(event.on.clone(), number));
             }
@@ -390,7 +389,7 @@ impl<'p> World<'p> {
     }
 
     pub(super) fn reach(&mut self, action: &Action) {
-        self.events.entry(kind(action)).or_default().reached += 1;
+        self.events.entry(action.name()).or_default().reached += 1;
     }
 
     /// Lets time pass until the next thing to do, and does it; `None` when the world is to be healed.

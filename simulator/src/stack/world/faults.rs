@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::words::kind;
 use super::{Fault, Todo, World};
 use crate::holding::{Holding, Look};
 use crate::plan::{Action, Event, Name};
@@ -25,7 +24,7 @@ pub(in crate::stack) struct Lasting {
 impl World<'_> {
     /// Carries out an event, tells of it, and counts it.
     pub(super) async fn carry_out(&mut self, number: usize, event: &Event) {
-        let (name, what) = (event.on.clone(), kind(&event.action));
+        let (name, what) = (event.on.clone(), event.action.name());
         let unsettled = if event.action.is_work() { false } else { self.is_unsettled(&name).await };
         let mattered = self.matters(number, event, unsettled).await;
         let effects = self.effects(&name);

@@ -2,7 +2,6 @@
 
 use crate::disk::CrashPolicy;
 use crate::net::line::Shape;
-use crate::plan::Action;
 use crate::scenario;
 
 /// The line of a profile.
@@ -20,35 +19,6 @@ pub fn shape(link: &scenario::Link) -> Shape {
         queue: link.queue.0,
         mtu: u64::from(link.mtu),
         daily_quota: link.daily_quota.map(|quota| quota.0),
-    }
-}
-
-/// What an event is called in a scenario.
-pub(super) fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Join => "join",
-        Action::Crash { .. } => "crash",
-        Action::Pause { .. } => "pause",
-        Action::Restart => "restart",
-        Action::PowerLoss { .. } => "power-loss",
-        Action::DiskFull { .. } => "disk-full",
-        Action::BitRot { .. } => "bit-rot",
-        Action::LyingFsync { .. } => "lying-fsync",
-        Action::IoErrors { .. } => "io-errors",
-        Action::RestoreBackup { .. } => "restore-backup",
-        Action::CloneDisk { .. } => "clone-disk",
-        Action::WipeStore => "wipe-store",
-        Action::Clock1970 => "clock-1970",
-        Action::ClockJump { .. } => "clock-jump",
-        Action::ClockDrift { .. } => "clock-drift",
-        Action::AddressChange => "address-change",
-        Action::NatRebind => "nat-rebind",
-        Action::Hostile { .. } => "hostile",
-        Action::Edit { .. } => "edit",
-        Action::Release { .. } => "release",
-        Action::Status { .. } => "status",
-        Action::TargetEdit { .. } => "target-edit",
-        Action::Revoke { .. } => "revoke",
     }
 }
 
