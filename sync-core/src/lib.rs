@@ -53,6 +53,8 @@ pub mod env;
 pub mod id;
 pub mod identity;
 pub mod limits;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod part;
 pub mod position;
 pub mod replica;
