@@ -43,6 +43,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(feature = "mutants")]
+use sync_core::mutants::{self, Mutant};
+
 use crate::actuator::{Action, Cause, DesiredObject, Entry, Intent, Inventory, Seen, Sight, Stage, State};
 
 mod pass;
@@ -175,6 +178,13 @@ pub fn plan<'a>(
     }
 
     let foreign = foreign(&wider, seen)?;
+    #[cfg(feature = "mutants")]
+    if mutants::planted(Mutant::ForeignIsRemoved) {
+        let present = foreign.iter().filter(|place| matches!(seen.0.get(*place), Some(Sight::Present(_))));
+        removals.extend(
+            present.map(|place| (Stage::Workload, Action::Remove { key: place.clone(), place: place.clone() })),
+        );
+    }
     puts.sort_by(|(a, x), (b, y)| (a, x.key()).cmp(&(b, y.key())));
     removals.sort_by(|(a, x), (b, y)| (Reverse(a), x.key()).cmp(&(Reverse(b), y.key())));
     let strip = |actions: Vec<(Stage, Action<'a>)>| actions.into_iter().map(|(_, action)| action).collect();

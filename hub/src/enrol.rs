@@ -8,6 +8,8 @@ use sync_core::identity::{
     CertificateAuthority, CertificateChain, HandedAuthority, JoinRefusal, JoinReply, JoinRequest, SigningKey,
 };
 use sync_core::limits::HUBS_MAX;
+#[cfg(feature = "mutants")]
+use sync_core::mutants::{self, Mutant};
 use sync_core::replica::{Edit, Now, Replica, WriteError};
 use sync_core::state::roster::HubEntry;
 use sync_core::store::{Authority, Redemption, StoreError, TokenRow, chain_origin};
@@ -57,6 +59,8 @@ fn redeem(
     // Without a clock no token can be known to be still good: refuse rather than guess. One that this node redeemed
     // before is good whatever the time.
     let wall = now.wall.0.unwrap_or(u64::MAX);
+    #[cfg(feature = "mutants")]
+    let wall = if mutants::planted(Mutant::TokenWithoutClock) { now.wall.0.unwrap_or(0) } else { wall };
     let token = match edit.tx().check_token(request.token_id, request.secret_hash(), node, wall)? {
         Redemption::Unknown => return refuse(JoinRefusal::UnknownToken, ""),
         Redemption::Expired if now.wall.0.is_none() => {

@@ -40,6 +40,8 @@ use crate::document::{ActorBytes, DocumentKey};
 use crate::env::{CrashPoint, Instant, WallTime, Witness};
 use crate::id::{Chain, DocumentId, Incarnation, LinkId, NodeId, StoreId};
 use crate::identity::{Identity, Role, VerifiedPeer};
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::session::Session;
 use crate::store::{DocumentRow, LogSeq, PeerTraffic, Store, StoreError, chain_origin};
 use crate::wire::{Close, CloseCode, Message, Resume};
@@ -364,7 +366,10 @@ impl Replica {
     fn meet_member(&mut self, peer: &VerifiedPeer) -> Result<bool, StoreError> {
         let tx = self.store.begin_read()?;
         let known = tx.peer(peer.id())?;
-        if known.is_some_and(|row| !row.revoked) && tx.certificate(peer.id())?.as_deref() == Some(peer.certificate()) {
+        let is_member = known.is_some_and(|row| !row.revoked);
+        #[cfg(feature = "mutants")]
+        let is_member = is_member || mutants::planted(Mutant::RevokedIsMetAsKnown);
+        if is_member && tx.certificate(peer.id())?.as_deref() == Some(peer.certificate()) {
             return Ok(false);
         }
         drop(tx);

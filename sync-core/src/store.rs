@@ -162,6 +162,10 @@ impl Store {
                  PRAGMA journal_size_limit = 4194304;",
             )
             .map_err(StoreError::from)?;
+        #[cfg(feature = "mutants")]
+        if crate::mutants::planted(crate::mutants::Mutant::CommitsAreNotSynced) {
+            connection.execute_batch("PRAGMA synchronous = NORMAL;").map_err(StoreError::from)?;
+        }
         // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
         // Above the number of statements in this module, so that each is parsed once.

@@ -19,6 +19,8 @@ use crate::document::rebase::Rebase;
 use crate::document::{AuthorGroup, Clock, DocumentKey, DocumentKind, SignedFrontier, genesis};
 use crate::id::{DocumentId, NodeId};
 use crate::identity::{Identity, PublicKey, Role};
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::part::{Part, transfer_id};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
 use crate::wire::{DeltaFrame, Reason, Refuse};
@@ -395,6 +397,14 @@ fn merge(tx: &Tx<'_>, author: &Author<'_>, document: &StoredDocument, loads: &mu
     let state = match author.identity.role() {
         Role::Hub => None,
         Role::Node => tx.view(document.row)?,
+    };
+    #[cfg(feature = "mutants")]
+    let state = if mutants::planted(Mutant::HomeMergesItsOwnView)
+        && super::roster::read(tx)?.home_of(&document.key).is_some_and(|home| home.hub == author.identity.id())
+    {
+        tx.view(document.row)?
+    } else {
+        state
     };
     match tx.attempt(|| write::write(tx, author, document, state.as_ref(), loads)) {
         Ok(_) => Ok(true),

@@ -11,6 +11,8 @@ use crate::document::{DocumentKey, DocumentKind, SignedFrontier};
 use crate::env::CrashPoint;
 use crate::id::NodeId;
 use crate::identity::Role;
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::store::{StoreError, Tx};
 
 /// A document as it stands.
@@ -114,6 +116,17 @@ impl<'a> Edit<'a> {
             Some(document) => document,
             None => create(&self.tx, key)?,
         };
+        #[cfg(feature = "mutants")]
+        if mutants::planted(Mutant::WaitingReportStays) && self.tx.pending(document.row)?.is_some() {
+            return Ok(());
+        }
+        #[cfg(feature = "mutants")]
+        if mutants::planted(Mutant::ReportNeedsLaterTime)
+            && let Some(latest) = document.latest
+            && self.author.wall.0 < self.tx.arrived_at(latest)?
+        {
+            return Ok(());
+        }
         Ok(self.tx.set_pending(document.row, state)?)
     }
 

@@ -11,6 +11,8 @@ use crate::env::CrashPoint;
 use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
 use crate::limits::STAGED_TRANSFERS_MAX;
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::position::Position;
 use crate::session::Effect;
 use crate::store::{PeerRow, StoreError, Tx};
@@ -22,6 +24,11 @@ impl Replica {
         while let Some(effect) = self.links.get_mut(&id).and_then(|link| link.session.poll_effect()) {
             let result = self.carry_out_one(now, id, effect);
             if let Err(error) = result {
+                #[cfg(feature = "mutants")]
+                if mutants::planted(Mutant::FailedStepKeepsLink) {
+                    tracing::error!(%error, "a step failed");
+                    continue;
+                }
                 if let Some(link) = self.links.get_mut(&id) {
                     link.session.close(CloseCode::Storage, DISK_FAILED);
                 }

@@ -19,6 +19,8 @@ use crate::document::{AuthorGroup, DocumentKind, Heads, json, materialise};
 use crate::id::Name;
 use crate::identity::{Identity, Role};
 use crate::limits::{CHANGE_BYTES_MAX, CHANGE_OPERATIONS_MAX, GENERATIONS_KEPT_MAX};
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::state::desired::{ReleaseState, from_state};
 use crate::store::{LogRow, StoreError, StoredDocument, Tx};
 
@@ -63,7 +65,10 @@ fn cut(
     if state == *wanted || heads != cut.to_automerge() {
         return Ok(None);
     }
-    if !json::conflicts(&loaded, None).is_ok_and(|conflicts| conflicts.is_empty()) {
+    let is_settled = json::conflicts(&loaded, None).is_ok_and(|conflicts| conflicts.is_empty());
+    #[cfg(feature = "mutants")]
+    let is_settled = is_settled || mutants::planted(Mutant::CutWithOpenConflict);
+    if !is_settled {
         tracing::info!(document = %document.key, "its history grows until the conflict in it is settled");
         return Ok(None);
     }
@@ -289,6 +294,10 @@ pub(super) fn follow(tx: &Tx<'_>, document: &StoredDocument, follow: &Follow) ->
 /// Of the hubs' documents the one before stays too, for a hub that wrote into it late, and every one that a release names
 /// or that a peer's feed names last.
 pub(super) fn drop_old(tx: &Tx<'_>, identity: &Identity, document: &StoredDocument) -> Result<(), StoreError> {
+    #[cfg(feature = "mutants")]
+    if mutants::planted(Mutant::FollowerDropsNothing) && right_to_cut(tx, identity, document)?.is_none() {
+        return Ok(());
+    }
     let held = tx.generations_held(document.row)?;
     let present = document.generation;
     let old: Vec<u32> = held.into_iter().filter(|held| *held < present).collect();

@@ -15,6 +15,8 @@ use crate::document::rebase::{Beside, Rebase, rebase};
 use crate::document::{ActorBytes, Clock, Heads};
 use crate::id::ChangeHash;
 use crate::identity::Role;
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::store::{StoreError, StoredDocument, Tx};
 
 /// What was written here and is not in the cut.
@@ -35,6 +37,13 @@ pub(super) fn find(
     let Some(latest) = document.latest else { return Ok(None) };
     let (latest, Some(mine)) = (tx.log_row(latest)?, tx.view(document.row)?) else { return Ok(None) };
     let present = document.generation;
+    let is_in_cut = |next: &Root| {
+        #[cfg(feature = "mutants")]
+        if mutants::planted(Mutant::LateWorkCountsAsCut) {
+            return latest.clock.includes(&next.clock);
+        }
+        next.clock.includes(&latest.clock)
+    };
     let (generation, written, cut) = match parting(tx, document, follow)? {
         // The two sides stand on different cuts of one generation: what they share is in the one before.
         Some((own, other)) => {
@@ -45,7 +54,7 @@ pub(super) fn find(
             (own.generation.saturating_sub(1), own.clock, Some(other.clock))
         }
         None => match follow.root_of(present.saturating_add(1)) {
-            Some(next) if next.clock.includes(&latest.clock) => return Ok(None),
+            Some(next) if is_in_cut(next) => return Ok(None),
             next => (present, latest.clock.clone(), next.map(|next| next.clock.clone())),
         },
     };

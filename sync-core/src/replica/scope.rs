@@ -2,6 +2,8 @@
 
 use crate::document::DocumentKey;
 use crate::identity::{Identity, Role};
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::state::desired::{AssignmentState, ReleaseState, from_state};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Scope, StoreError, Tx};
 
@@ -57,6 +59,11 @@ fn assigned(tx: &Tx<'_>, peer: &PeerRow) -> Result<Vec<(DocumentRow, LogSeq)>, S
             let Some(pin) = pins.layers.get(name) else { continue };
             let Some(layer) = tx.document(DocumentKey::layer(name).id())? else { continue };
             let frontier = tx.find_frontier(layer.row, pin.generation, &pin.heads)?;
+            #[cfg(feature = "mutants")]
+            let frontier = match layer.latest {
+                Some(latest) if mutants::planted(Mutant::UnreleasedGoesToNodes) => Some(tx.log_row(latest)?),
+                _ => frontier,
+            };
             scope.extend(frontier.filter(|row| row.held).map(|row| (layer.row, row.seq)));
         }
         scope.push((release.row, release_latest));

@@ -10,6 +10,8 @@ use super::peers::PeerRow;
 use crate::document::DocumentKind;
 use crate::id::Chain;
 use crate::identity::Role;
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::position::Position;
 
 /// One entry of a feed.
@@ -342,6 +344,10 @@ impl Tx<'_> {
              WHERE id = ?",
             (origin.0, UNSURE_OF_ALL, peer.id),
         )?;
+        #[cfg(feature = "mutants")]
+        if mutants::planted(Mutant::RestartedFeedStaysScanned) {
+            self.inner.execute("UPDATE peer SET scanned = (SELECT max(seq) FROM log) WHERE id = ?", [peer.id])?;
+        }
         Ok(())
     }
 }

@@ -4,6 +4,8 @@ use super::{KnownAuthors, TakeError};
 use crate::document::admission::{AdmittedDelta, Refusal};
 use crate::document::history::Causality;
 use crate::document::{Clock, SignedFrontier};
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::replica::roster;
 use crate::replica::write::Author;
 use crate::store::{LogSeq, PeerRow, StoreError, StoredDocument, Tx};
@@ -71,7 +73,14 @@ pub(super) fn append<'a>(
     for (signed, clock) in new {
         let seq = tx.append_frontier(document.row, signed, clock, author.wall)?;
         logs.push(seq);
-        if !is_past && newest.as_ref().is_none_or(|newest| clock.compare(newest) == Causality::Newer) {
+        let is_newer = |newest: &Clock| {
+            #[cfg(feature = "mutants")]
+            if mutants::planted(Mutant::ConcurrentIsNewer) {
+                return clock.compare(newest) != Causality::Older;
+            }
+            clock.compare(newest) == Causality::Newer
+        };
+        if !is_past && newest.as_ref().is_none_or(is_newer) {
             (newest, latest) = (Some(clock.clone()), Some((seq, signed)));
         }
     }
