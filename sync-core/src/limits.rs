@@ -416,7 +416,7 @@ pub const BUNDLE_FRAMES_MAX: u64 = 65_536;
 /// Frames of a bundle that are taken before links are served again: less than a tenth of a second on a slow disk.
 pub const BUNDLE_STEP_FRAMES_MAX: usize = 16;
 
-/// Refused entries of a bundle that are listed one by one; the others are counted, and all are in quarantine.
+/// Refused entries of a bundle that are listed one by one; the others are counted, and what is bad of them is in quarantine.
 pub const BUNDLE_REFUSALS_LISTED_MAX: usize = 32;
 
 /// Bytes of generation records that travel with one frontier, the newest first: what a frame holds beside a part and its

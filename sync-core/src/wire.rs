@@ -271,7 +271,8 @@ impl From<&Refusal> for Reason {
             Refusal::NotBelow => Self::NotBelow,
             Refusal::Poison { .. } => Self::Poison,
             Refusal::TooMany { .. } | Refusal::GenerationFull { .. } => Self::TooLarge,
-            Refusal::Generation { .. } | Refusal::Root { .. } | Refusal::GenesisMissing { .. } => Self::Generation,
+            Refusal::Generation { .. } | Refusal::Root { .. } => Self::Generation,
+            Refusal::GenesisMissing { .. } | Refusal::OtherRecord { .. } => Self::Generation,
             Refusal::Revoked { .. } => Self::Revoked,
             Refusal::Certificate { .. } => Self::Certificate,
         }

@@ -436,3 +436,49 @@ fn a_home_that_lost_everything_gets_its_layers_back_from_a_node_and_cuts_on() {
     assert!(site.generation(site.a) > before);
     site.agree();
 }
+
+/// A hub writes on under its own cut, and pushes to one that has switched to the cut that counts and of which it knows no better
+/// than that it stood beside it.
+#[test]
+fn nobody_is_blamed_who_pushes_from_a_cut_that_was_given_up_elsewhere() {
+    let key = layer_key("base");
+    for (cuts, written) in [(1, 1), (1, 2), (1, 6), (2, 1), (3, 2), (3, 6)] {
+        for is_released in [false, true] {
+            let mut site = site(8, EAGER);
+            let (a, b) = (site.a, site.b);
+            let between = site.fleet.hub();
+            for other in [a, b, site.node] {
+                site.fleet.introduce(between, other);
+                site.fleet.introduce(other, between);
+            }
+            site.fleet.sync(between, a);
+            site.fleet.home(b, b);
+            site.cut(cuts);
+            if is_released {
+                site.fleet.release(a, &["base"]);
+            }
+            site.fleet.sync(between, a);
+            for number in 0..9 {
+                site.fleet.set_field(b, "base", "replicas", json!(number));
+            }
+            site.fleet.sync(between, b);
+            assert_eq!(site.fleet.state(between, &key)["objects"]["one"]["replicas"], json!(8));
+            for number in 0..written {
+                site.fleet.set_field(a, "base", "image", json!(format!("web:{number}")));
+            }
+            // What it sends goes out before it hears of the other cut.
+            site.fleet.sync(a, between);
+            let what = format!("{cuts} cuts, {written} written");
+            for hub in [a, b, between] {
+                assert!(site.fleet.quarantined(hub).is_empty(), "{what}: {:?}", site.fleet.quarantined(hub));
+            }
+            site.fleet.sync(between, b);
+            site.agree();
+            // Where the common state is gone from the disks, a field that differs shows the values of both.
+            let wanted = json!(format!("web:{}", written - 1));
+            let beside = in_conflict(&mut site.fleet, b, &key);
+            let is_beside = beside.iter().flat_map(|conflict| &conflict.values).any(|it| it.value == wanted);
+            assert!(site.one(b)["image"] == wanted || is_beside, "{what}: {:?}, {beside:?}", site.one(b));
+        }
+    }
+}

@@ -105,7 +105,7 @@ fn imported_text(it: &Imported) -> String {
     };
     lines.push(format!("{fit} entry {}", it.held));
     if it.refused > 0 {
-        lines.push(format!("{} entries refused, and in quarantine:", it.refused));
+        lines.push(format!("{} entries refused; what is bad of them is in quarantine:", it.refused));
         lines.extend(reasons(it).into_iter().map(|reason| format!("  {}", reason.replace(char::is_control, " "))));
     }
     if it.needs_earlier() {

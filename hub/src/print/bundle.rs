@@ -34,7 +34,7 @@ pub fn imported(it: &ImportedBundle) -> String {
     };
     push_line(&mut text, &format!("{fit} entry {}", it.held));
     if it.refused_count > 0 {
-        push_line(&mut text, &format!("{} entries refused, and in quarantine:", it.refused_count));
+        push_line(&mut text, &format!("{} entries refused; what is bad of them is in quarantine:", it.refused_count));
         it.refused.iter().for_each(|reason| push_line(&mut text, &format!("  {}", one_line(reason))));
     }
     if it.needs_earlier {

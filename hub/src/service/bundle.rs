@@ -85,7 +85,7 @@ pub struct ImportedBundle {
     pub entry_count: u64,
     /// Documents that have a newer state now.
     pub changed: Vec<String>,
-    /// How many entries were refused; they are in quarantine.
+    /// How many entries were refused. What is bad of them is in quarantine.
     pub refused_count: u64,
     /// Why, for the first of them.
     pub refused: Vec<String>,

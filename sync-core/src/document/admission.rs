@@ -175,6 +175,13 @@ pub enum Refusal {
         /// The generation.
         generation: u32,
     },
+    /// It does not fit the generation held here, and the one of that number on which its author stood was given up here for
+    /// another cut. Its sender does not know that yet.
+    #[error("generation {generation} began with another record here, and the sender's did not come along")]
+    OtherRecord {
+        /// The generation.
+        generation: u32,
+    },
     /// The batch cannot be unpacked.
     #[error(transparent)]
     Batch(#[from] UnpackError),
@@ -255,6 +262,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the sender only thought that more was held here than is. Nobody is to blame, and it comes again with all that
+    /// it builds on.
+    #[must_use]
+    pub fn is_misunderstanding(&self) -> bool {
+        matches!(self, Self::GenesisMissing { .. } | Self::OtherRecord { .. })
+    }
+
     /// The same of one of several frontiers that came together.
     #[must_use]
     pub fn of(self, number: usize, frontiers: usize) -> Self {

@@ -38,8 +38,10 @@ pub(super) struct Taken {
     pub(super) is_own_word: bool,
     /// This node has written beside itself: it was set back to an older copy, or there are two of it.
     pub(super) beside_itself: Option<NodeId>,
-    /// The delta was refused, and is in quarantine.
+    /// The delta was refused.
     pub(super) refused: Option<Refuse>,
+    /// Its sender is to blame for that, and it is in quarantine.
+    pub(super) is_quarantined: bool,
     /// It is a part of a transfer whose beginning is not held. Nothing was done.
     pub(super) gap: bool,
     /// It is a part that claims another size of its transfer than the first one. The transfer was dropped.
@@ -107,7 +109,7 @@ pub(super) fn take_delta(
                 let message = "the parts do not make up the transfer that they name".to_owned();
                 tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
                 let refuse = Refuse { document: id, heads: Some(heads), reason: Reason::Malformed, message };
-                return Ok(Taken { refused: Some(refuse), ..Taken::default() });
+                return Ok(Taken { refused: Some(refuse), is_quarantined: true, ..Taken::default() });
             }
         },
     };
@@ -135,13 +137,13 @@ pub(super) fn take_delta(
         Err(TakeError::Refused(refusal)) => {
             let message = refusal.to_string();
             tracing::warn!(peer = %peer.node.short(), document = %key, %message, "refused a delta");
-            // The sender thought that the genesis could be computed here. Nobody is to blame, and it comes again.
-            if !matches!(refusal, Refusal::GenesisMissing { .. }) {
+            let is_quarantined = !refusal.is_misunderstanding();
+            if is_quarantined {
                 tx.quarantine(peer.node, Some(id), &message, &evidence, at)?;
             }
             let reason = Reason::from(&refusal);
             let refused = Some(Refuse { document: id, heads: Some(heads), reason, message });
-            Ok(Taken { refused, ..Taken::default() })
+            Ok(Taken { refused, is_quarantined, ..Taken::default() })
         }
     }
 }
@@ -199,15 +201,26 @@ fn take(
     let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
     let at = latest.as_ref().map(|latest| &latest.frontier.frontier().heads);
     let mut kept = at.and_then(|at| loads.take(key.id(), generation, at));
-    let Some(grounded) = generation::ground(tx, author.identity, &document, generation, roots, kept.as_mut())? else {
+    let has_record = !roots.is_empty();
+    let grounded = generation::ground(tx, author.identity, &document, generation, roots, kept.as_mut());
+    let grounded = grounded.and_then(|grounded| {
+        let Some(Grounded { ground, follow }) = grounded else { return Ok(None) };
+        let (admitted, ground) = admission::admit(received, ground, &authors.known)?;
+        Ok(Some((admitted, ground, follow)))
+    });
+    let grounded = match grounded {
+        Err(TakeError::Refused(refusal)) if !has_record => {
+            return Err(generation::without_record(tx, &document, generation, refusal)?.into());
+        }
+        grounded => grounded?,
+    };
+    let Some((admitted, ground, follow)) = grounded else {
         tracing::debug!(document = %key, generation, "of a generation that is over");
         // What follows must not build on it.
         let message = format!("generation {generation} is over here");
         let refused = Some(Refuse { document: key.id(), heads: Some(heads), reason: Reason::Past, message });
         return Ok(Taken { refused, feeds_grow: owe_to_author(tx, peer, &document)?, ..Taken::default() });
     };
-    let Grounded { ground, follow } = grounded;
-    let (admitted, ground) = admission::admit(received, ground, &authors.known)?;
     let Sorted { new, held } = sort(tx, peer, &document, &admitted, &authors)?;
     if new.is_empty() {
         // Nothing is written, so what was kept still is what the store holds.

@@ -164,7 +164,7 @@ impl Replica {
             Some(author) => self.count_fork(author)?,
             None => {}
         }
-        if let Some(refuse) = &taken.refused {
+        if let Some(refuse) = taken.refused.as_ref().filter(|_| taken.is_quarantined) {
             let reason = refuse.message.clone();
             self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
         }

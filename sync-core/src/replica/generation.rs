@@ -10,6 +10,7 @@ use super::loads::{Loaded, Loads};
 use super::roster;
 use super::write::{self, Author, WriteError};
 use crate::document::admission::{Ground, Refusal};
+use crate::document::codec::UnpackError;
 use crate::document::generation::{ENCODER, Extent, Root, SignedRoot};
 use crate::document::genesis::{self, Genesis, genesis_actor, genesis_after_cut};
 use crate::document::history::History;
@@ -192,6 +193,31 @@ pub(super) fn ground(
     let is_present = generation > document.generation || is_other;
     let follow = Follow { roots, genesis, is_present };
     Ok(Some(Grounded { ground, follow: Some(follow) }))
+}
+
+/// What is wrong with a delta that came without the record of its generation: whether another line of this number was given up
+/// here, of which it may be.
+pub(super) fn without_record(
+    tx: &Tx<'_>,
+    document: &StoredDocument,
+    generation: u32,
+    refusal: Refusal,
+) -> Result<Refusal, StoreError> {
+    let builds_on_it = match &refusal {
+        Refusal::Generation { .. } | Refusal::Batch(UnpackError::NotHeld | UnpackError::Differs) => true,
+        Refusal::Unconnected { .. } | Refusal::ForeignActor { .. } | Refusal::NotBelow => true,
+        _ => false,
+    };
+    if generation == 0 || !builds_on_it {
+        return Ok(refusal);
+    }
+    let own = tx.root(document.row, generation)?;
+    let own = own.map(|own| genesis_actor(&document.key, generation, Some(&own.root().cut)));
+    let is_given_up = tx.log_of(document.row)?.iter().any(|row| {
+        let is_of_number = row.frontier.frontier().generation == generation;
+        is_of_number && own.is_none_or(|genesis| row.clock.seq(&genesis) == 0)
+    });
+    Ok(if is_given_up { Refusal::OtherRecord { generation } } else { refusal })
 }
 
 /// Whether a generation before the present one is needed by nobody here: whoever wrote into it brings that into the present

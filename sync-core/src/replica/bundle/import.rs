@@ -296,7 +296,9 @@ impl Replica {
         }
         if let Some(refuse) = &taken.refused {
             let reason = refuse.message.clone();
-            self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
+            if taken.is_quarantined {
+                self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
+            }
             imported.refused += 1;
             if imported.refusals.len() < BUNDLE_REFUSALS_LISTED_MAX {
                 imported.refusals.push(refuse.clone());
