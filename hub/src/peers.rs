@@ -37,6 +37,7 @@ pub(crate) async fn keep_hub_links(handle: ReplicaHandle, settings: Settings, ow
     let mut dialers: BTreeMap<String, tokio::task::AbortHandle> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut is_advertised = false;
+    let mut found = Found::default();
     loop {
         if !is_advertised {
             let addresses = own.clone();
@@ -47,17 +48,17 @@ pub(crate) async fn keep_hub_links(handle: ReplicaHandle, settings: Settings, ow
                 Err(_) => return,
             }
         }
-        let Ok(found) = handle.call(|replica, _| targets(replica)).await else { return };
-        let found = found.unwrap_or_else(|error| {
+        let Ok(looked) = handle.call(move |replica, _| found.look(replica)).await else { return };
+        found = looked.unwrap_or_else(|error| {
             tracing::error!(%error, "the other hubs cannot be read");
-            BTreeMap::new()
+            Found::default()
         });
         // A dialer ends by itself when its hub is no target any more.
         dialers.retain(|_, task| !task.is_finished());
-        for name in found.into_keys() {
+        for name in &found.names {
             dialers
                 .entry(name.clone())
-                .or_insert_with(|| tasks.spawn(keep_one(handle.clone(), settings, name, stop.clone())));
+                .or_insert_with(|| tasks.spawn(keep_one(handle.clone(), settings, name.clone(), stop.clone())));
         }
         // A hub that was named by hand makes no event, so it is also looked for now and then.
         let changed = async {
@@ -79,6 +80,26 @@ pub(crate) async fn keep_hub_links(handle: ReplicaHandle, settings: Settings, ow
     }
     // Peers that are gone take no goodbye.
     let _ = timeout(GOODBYE_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// The names of targets as they were read last.
+#[derive(Debug, Default)]
+struct Found {
+    /// [`Replica::rows_written`] then.
+    rows_written: Option<u64>,
+    names: Vec<String>,
+}
+
+impl Found {
+    /// Reads them again, unless nothing was written since: the roster of a large fleet is long, and this is asked all the time.
+    fn look(self, replica: &mut Replica) -> Result<Self, StoreError> {
+        if self.rows_written == Some(replica.rows_written()) {
+            return Ok(self);
+        }
+        let names = targets(replica)?.into_keys().collect();
+        // Last, because reading may write contacts down.
+        Ok(Self { rows_written: Some(replica.rows_written()), names })
+    }
 }
 
 /// The hubs of the roster and those that were named by hand, by name.

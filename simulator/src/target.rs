@@ -11,6 +11,7 @@ use edge_node::actuator::{
 };
 use serde_json::Value;
 use sync_core::env::Instant;
+use sync_core::state::ObjectHash;
 
 /// One node's target. Clones are the same target.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +93,12 @@ impl Target {
         self.cluster().objects.iter().map(|(key, held)| (key.clone(), held.manifest.clone())).collect()
     }
 
+    /// The hashes of what it holds, by key.
+    #[must_use]
+    pub fn hashes(&self) -> BTreeMap<String, ObjectHash> {
+        self.cluster().objects.iter().map(|(key, held)| (key.clone(), ObjectHash(held.content.0))).collect()
+    }
+
     /// The first keys of it, in their order.
     #[must_use]
     pub fn first_keys(&self, count: usize) -> Vec<String> {
@@ -164,7 +171,7 @@ impl Target {
 const AWAY: &str = "the target does not answer";
 
 fn content(manifest: &Value) -> Digest {
-    Digest(sync_core::state::ObjectHash::of(manifest).0)
+    Digest(ObjectHash::of(manifest).0)
 }
 
 impl Actuator for Target {

@@ -245,7 +245,7 @@ impl World<'_> {
     fn say(&mut self, name: &Name, values: u32, draw: u32) -> bool {
         let workloads = self.plan.nodes.iter().find(|node| node.name == *name).map_or(0, |node| node.workloads);
         let Some(site) = self.sites.get(name) else { return false };
-        let keys: Vec<String> = site.target().objects().into_keys().take(workloads as usize).collect();
+        let keys: Vec<String> = site.target().first_keys(workloads as usize);
         for number in 0..values {
             let place = (u64::from(draw) + u64::from(number)).checked_rem(keys.len() as u64).unwrap_or(0);
             let Some(key) = keys.get(usize::try_from(place).unwrap_or(0)) else { return false };

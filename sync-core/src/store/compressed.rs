@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::error::StoreError;
 use crate::limits::COMPRESSED_BYTES_MAX;
@@ -25,6 +25,7 @@ pub(super) struct Compressed {
 thread_local! {
     /// One for each thread that owns a store: its tables are made once.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// The frame; `None` where zstd cannot have its memory.
@@ -34,6 +35,17 @@ fn frame(plain: &[u8]) -> Option<Vec<u8>> {
         let frame = compressor.compress(plain).ok()?;
         *kept = Some(compressor);
         Some(frame)
+    })
+}
+
+/// What a frame holds, of at most `length` bytes; `None` when it is damaged.
+fn unframe(frame: &[u8], length: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let mut decompressor = kept.take().or_else(|| Decompressor::new().ok())?;
+        // Dropped after a damaged one: the next begins anew.
+        let plain = decompressor.decompress(frame, length).ok()?;
+        *kept = Some(decompressor);
+        Some(plain)
     })
 }
 
@@ -53,7 +65,7 @@ pub(super) fn decompress(stored: Vec<u8>, size: u64, place: &'static str) -> Res
     }
     let damaged = || StoreError::Corrupt { place };
     let length = usize::try_from(size).ok().filter(|_| size <= COMPRESSED_BYTES_MAX).ok_or_else(damaged)?;
-    let plain = zstd::bulk::decompress(&stored, length).map_err(|_| damaged())?;
+    let plain = unframe(&stored, length).ok_or_else(damaged)?;
     if plain.len() == length { Ok(plain) } else { Err(damaged()) }
 }
 

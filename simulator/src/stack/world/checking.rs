@@ -70,9 +70,7 @@ impl World<'_> {
         let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
             let (length, at) = (book.length(), book.now());
             let holding = Holding::read(replica, look)?;
-            let objects =
-                || target.objects().iter().map(|(key, object)| (key.clone(), ObjectHash::of(object))).collect();
-            let target = (look >= Look::Acknowledged).then(objects);
+            let target = (look >= Look::Acknowledged).then(|| target.hashes());
             Ok(Read { length, at, holding, target })
         };
         site.handle()?.call(move |replica, _| read(replica)).await.ok()
