@@ -130,6 +130,11 @@ impl Checks {
         }
     }
 
+    /// A release may have been made at a hub that could not be read then.
+    pub fn missed_a_release(&mut self) {
+        self.facts.missed_a_release();
+    }
+
     /// What was found broken since this was last asked.
     pub fn take_broken(&mut self) -> Vec<Broken> {
         let of = |(check, _, found): &mut (Check, Box<dyn Watch>, Found)| {

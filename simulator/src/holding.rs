@@ -53,6 +53,19 @@ pub struct Holding {
     pub sizes: Option<TableSizes>,
     /// What an agent keeps beside the documents.
     pub agent: Agent,
+    /// At a hub, what each node is to hold by what is released; empty unless [`Holding::with_wanted`] was asked.
+    pub wanted: BTreeMap<NodeId, Wanted>,
+}
+
+/// What a node is to hold, by a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The heads of its assignment.
+    pub assignment: String,
+    /// The heads of the release.
+    pub release: String,
+    /// The objects of all its layers. No two layers of a simulated fleet name the same one, so nothing has to be merged.
+    pub objects: BTreeMap<String, ObjectHash>,
 }
 
 /// A document as it is held.

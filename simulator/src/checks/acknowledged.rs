@@ -1,7 +1,8 @@
 //! Invariant 1: nothing acknowledged is ever lost.
 //!
 //! Verifies: what a member's feed says that a peer has acknowledged, document by document, that peer holds whenever it is read
-//! later, through crashes and losses of power. What looks lost is judged after the other side was read again: a document may
+//! later, through crashes and losses of power; and the two never find that they have parted, as long as nothing took anybody's
+//! past. What looks lost is judged after the other side was read again: a document may
 //! have left the peer's scope meanwhile. Not verified: acknowledgements of entries that were compacted away, and peers whose
 //! store was set back, wiped, cloned or rotten, until they have said hello again (those are not judged).
 
@@ -11,7 +12,7 @@ use sync_core::id::{DocumentId, Incarnation, NodeId, StoreId};
 
 use super::{Facts, Found, Held, Watch};
 use crate::holding::{HeldFrontier, Holding, Look};
-use crate::trace::Member;
+use crate::trace::{Entry, Happening, Member, Told};
 
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
@@ -39,6 +40,20 @@ struct Suspect {
 }
 
 impl Watch for Acknowledged {
+    fn happened(&mut self, facts: &Facts, entry: &Entry, found: &mut Found) {
+        if let Happening::Replica { member, event: Told::Diverged(peer) } = &entry.what
+            && let Some(peer) = facts.name(peer)
+        {
+            if facts.all_have_their_past() {
+                found.judge(false, || {
+                    format!("{member} and {peer} had parted, and nothing has taken the past of either")
+                });
+            } else {
+                found.unjudged += 1;
+            }
+        }
+    }
+
     fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
         if held.holding.look < Look::Acknowledged {
             return;

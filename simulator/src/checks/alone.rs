@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use sync_core::document::DocumentKey;
+use sync_core::state::observed::AppliedStamp;
 
 use super::{Facts, Found, Held, Watch};
 use crate::trace::Member;
@@ -16,8 +17,8 @@ const SETTLES_IN: u64 = 5 * 60 * 1_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Alone {
-    /// Who had applied something, and how often it had lost its past then.
-    applied: BTreeMap<Member, u64>,
+    /// Who had applied what, and how often it had lost its past then.
+    applied: BTreeMap<Member, (u64, AppliedStamp)>,
 }
 
 impl Watch for Alone {
@@ -30,12 +31,18 @@ impl Watch for Alone {
             found.unjudged += 1;
             return;
         }
-        match (&agent.applied, self.applied.get(held.member)) {
-            (Some(_), _) => drop(self.applied.insert(held.member.clone(), known.lost)),
-            (None, Some(lost)) if *lost == known.lost => {
-                found.judge(false, || format!("{} has forgotten what it applied", held.member));
+        let before = self.applied.get(held.member).filter(|(lost, _)| *lost == known.lost).map(|(_, before)| before);
+        let forgets = || format!("{} has forgotten what it applied", held.member);
+        match (&agent.applied, before) {
+            // Heads never come back, so the same ones with another time were applied a second time.
+            (Some(now), Some(before)) if now.release == before.release && now.assignment == before.assignment => {
+                found.judge(now.at == before.at, forgets);
             }
-            (None, _) => {}
+            (None, Some(_)) => found.judge(false, forgets),
+            _ => {}
+        }
+        if let Some(now) = &agent.applied {
+            self.applied.insert(held.member.clone(), (known.lost, now.clone()));
         }
         let is_calm = known.is_up && known.faults.is_empty() && held.at.saturating_sub(known.stirred_at) >= SETTLES_IN;
         let is_under_way = agent.inventory.values().any(|is_held| !is_held);

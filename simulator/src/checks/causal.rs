@@ -1,9 +1,10 @@
 //! Invariant 4: an edge applies only what signed frontiers name and what it holds completely; newer is causal.
 //!
 //! Verifies: the assignment and the release that a node applied were signed by a hub; each that it applies next includes the
-//! one before, across generations; and nodes that applied the same release with the same layers hold the same objects.
-//! Not verified: the composition itself (that the objects are those of the layers), and steps between two readings. Frontiers
-//! that no store showed yet are not judged.
+//! one before, across generations; nodes that applied the same release with the same layers hold the same objects; and these
+//! are all that a hub has under that assignment and release. Not verified: layers that name the same object (none of a
+//! simulated fleet do), and steps between two readings. Frontiers that no store showed yet, and releases for which no hub was
+//! asked, are not judged.
 
 use std::collections::BTreeMap;
 
@@ -53,6 +54,13 @@ impl Watch for Causal {
                 held.member
             )
         });
+        match facts.wanted(&held.holding.node, stamp) {
+            Some(wanted) => found.judge(wanted == objects, || {
+                let version = stamp.release.version;
+                format!("{} applied release v{version} and does not hold what a hub has under it", held.member)
+            }),
+            None => found.unjudged += 1,
+        }
         let before = self.applied.insert(held.member.clone(), (known.lost, stamp.clone()));
         let before = before.filter(|(lost, before)| *lost == known.lost && before != stamp).map(|(_, before)| before);
         let assignment = DocumentKey::assignment(held.holding.node).id();

@@ -1,7 +1,8 @@
 //! Invariant 2: nothing leaves a replica before it is durable there, and every start writes under a fresh actor.
 //!
-//! Verifies: one sequence number of one actor names one change wherever it is held, so none was used again for another; and
-//! an author holds what others hold of it. Not verified: that an actor is never continued by a later start without a clash,
+//! Verifies: one sequence number of one actor names one change wherever it is held, so none was used again for another; an
+//! author holds what others hold of it; and none has to begin anew because it lacks what it sent, as long as nothing took
+//! anybody's past. Not verified: that an actor is never continued by a later start without a clash,
 //! changes of generations that are over, and authors whose store was set back, wiped, cloned or rotten (only the clash is judged of those).
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use sync_core::id::{ChangeHash, DocumentId};
 
 use super::{Facts, Found, Held, Watch};
 use crate::holding::{HeldDocument, Look};
-use crate::trace::Member;
+use crate::trace::{Entry, Happening, Member, Told};
 
 /// A document's generation: two hubs may begin one of the same number, on different lines.
 type Line = (DocumentId, u32, Option<ActorBytes>);
@@ -25,6 +26,16 @@ pub(super) struct Durable {
 }
 
 impl Watch for Durable {
+    fn happened(&mut self, facts: &Facts, entry: &Entry, found: &mut Found) {
+        if let Happening::Replica { member, event: Told::NewIncarnation(_) } = &entry.what {
+            if facts.all_have_their_past() {
+                found.judge(false, || format!("{member} had to begin anew, and nothing has taken its past"));
+            } else {
+                found.unjudged += 1;
+            }
+        }
+    }
+
     fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
         if facts.of(held.member).is_rotten {
             found.unjudged += 1;
@@ -63,7 +74,9 @@ impl Durable {
         found: &mut Found,
     ) {
         let own = facts.of(held.member);
-        for (actor, seq) in others(&document.held, held) {
+        // What is held of generations that are over is no word about the present one: its author may have dropped them.
+        let present = document.latest.as_ref().filter(|latest| latest.generation == document.generation);
+        for (actor, seq) in present.map(|latest| others(&latest.clock, held)).unwrap_or_default() {
             let author = facts.hubs().find(|hub| actor.belongs_to(hub)).or(document.key.owner.as_ref());
             let lost = author.and_then(|author| facts.name(author)).map_or(0, |name| facts.of(name).lost);
             let told = self.told.entry((line, actor)).or_insert((0, held.member.clone(), lost));

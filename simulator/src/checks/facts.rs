@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sync_core::id::NodeId;
+use sync_core::state::ObjectHash;
+use sync_core::state::observed::AppliedStamp;
 
 use super::Held;
 use crate::trace::{Ended, Entry, Happening, Member, Told, Work};
@@ -17,6 +19,10 @@ pub struct Facts {
     names: BTreeMap<NodeId, Member>,
     /// By the one who tells and the one it talks to: how often the latter had lost its past when they last said hello.
     met: BTreeMap<(Member, Member), u64>,
+    /// By node, and heads of assignment and release: what the node is to hold then, by a hub.
+    wanted: BTreeMap<NodeId, BTreeMap<(String, String), BTreeMap<String, ObjectHash>>>,
+    /// A release may have been made of which `wanted` does not know.
+    has_missed: bool,
     unknown: Known,
 }
 
@@ -88,7 +94,37 @@ impl Facts {
         lost == 0 || self.met.get(&(who.clone(), whom.clone())) == Some(&lost)
     }
 
+    /// The objects of what a node applied, as a hub has them; `None` when no hub was asked at that time.
+    #[must_use]
+    pub fn wanted(&self, node: &NodeId, applied: &AppliedStamp) -> Option<&BTreeMap<String, ObjectHash>> {
+        self.wanted.get(node)?.get(&(applied.assignment.heads.clone(), applied.release.heads.clone()))
+    }
+
+    /// Whether an assignment and release of the node were ever made that do not name the object; `None` when that cannot be
+    /// known.
+    #[must_use]
+    pub fn was_ever_left_out(&self, node: &NodeId, key: &str) -> Option<bool> {
+        let wanted = self.wanted.get(node).filter(|_| !self.has_missed)?;
+        Some(wanted.values().any(|objects| !objects.contains_key(key)))
+    }
+
+    /// Whether nothing has happened yet for which any member could have lost its past: whoever has, has broken its word.
+    #[must_use]
+    pub fn all_have_their_past(&self) -> bool {
+        self.members.values().all(|known| known.is_sound() && known.lost == 0 && !known.has_lied)
+    }
+
+    pub(super) fn missed_a_release(&mut self) {
+        self.has_missed = true;
+    }
+
     pub(super) fn held(&mut self, held: &Held<'_>) {
+        if !self.of(held.member).is_rotten {
+            for (node, wanted) in &held.holding.wanted {
+                let place = (wanted.assignment.clone(), wanted.release.clone());
+                self.wanted.entry(*node).or_default().entry(place).or_insert_with(|| wanted.objects.clone());
+            }
+        }
         for (node, peer) in &held.holding.peers {
             if peer.is_revoked
                 && let Some(name) = self.names.get(node).cloned()

@@ -1,9 +1,10 @@
 //! Invariant 5: nothing is deleted on an edge because something is missing.
 //!
 //! Verifies: of each object that an agent removed from its target, that the desired state it applied next is another one and
-//! does not name the object. A removal that is still under way waits. Together with invariant 4, which says that the other one
-//! is newer, only a newer signed assignment or release deletes. Not verified: removals by people, and those of a node whose
-//! store has flipped bits (not judged).
+//! does not name the object, and that at least one of the releases made for the node does not. A removal that is still under
+//! way waits. Together with invariant 4, which says that the other one is newer and that nothing of it is missing, only a newer
+//! signed assignment or release deletes. Not verified: removals by people. Those of a node whose store has flipped bits are not
+//! judged.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,16 @@ fn goal(applied: &AppliedStamp) -> Goal {
 }
 
 impl Watch for Missing {
-    fn happened(&mut self, _facts: &Facts, entry: &Entry, _found: &mut Found) {
+    fn happened(&mut self, facts: &Facts, entry: &Entry, found: &mut Found) {
         if let Happening::Removed { member, key } = &entry.what {
+            let known = facts.of(member);
+            let node = known.node.filter(|_| !known.is_rotten);
+            match node.and_then(|node| facts.was_ever_left_out(&node, key)) {
+                Some(was) => {
+                    found.judge(was, || format!("{member} removed {key}, which every release for it names"));
+                }
+                None => found.unjudged += 1,
+            }
             let before = self.applied.get(member).cloned().flatten();
             self.removed.insert((member.clone(), key.to_string()), before);
         }

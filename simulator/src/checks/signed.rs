@@ -1,8 +1,11 @@
 //! Invariant 6: admission asks who signed, not who sent.
 //!
 //! Verifies, over every store: a document that a node authors has only that node's changes and signatures, every other only
-//! those of hubs; and a node holds no document of another node and none that stays among hubs. Not verified: the signatures
+//! those of hubs; a node holds no document of another node and none that stays among hubs; and nobody says hello to a member
+//! of which it knows that it is revoked. Not verified: the signatures
 //! themselves (the store gives only verified ones), which layers are in a node's scope, and stores with flipped bits.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sync_core::document::DocumentKind;
 use sync_core::id::NodeId;
@@ -10,13 +13,32 @@ use sync_core::identity::Role;
 
 use super::{Facts, Found, Held, Watch};
 use crate::holding::HeldDocument;
+use crate::trace::{Entry, Happening, Member};
 
 #[derive(Debug, Default)]
-pub(super) struct Signed;
+pub(super) struct Signed {
+    /// Of whom a member knew at its last reading that they are revoked, and how often it had lost its past then.
+    revoked: BTreeMap<Member, (u64, BTreeSet<NodeId>)>,
+}
 
 impl Watch for Signed {
+    fn happened(&mut self, facts: &Facts, entry: &Entry, found: &mut Found) {
+        if let Happening::LinkLive { member, peer } = &entry.what
+            && let Some((lost, revoked)) = self.revoked.get(member)
+            && facts.of(member).lost == *lost
+            && facts.of(member).is_sound()
+        {
+            found.judge(!revoked.contains(peer), || {
+                let peer = facts.name(peer).map_or_else(|| peer.short(), ToString::to_string);
+                format!("{member} talks to {peer}, of which it knows that it is revoked")
+            });
+        }
+    }
+
     fn held(&mut self, facts: &Facts, held: &Held<'_>, found: &mut Found) {
         let holding = held.holding;
+        let revoked = holding.peers.iter().filter(|(_, peer)| peer.is_revoked).map(|(node, _)| *node).collect();
+        self.revoked.insert(held.member.clone(), (facts.of(held.member).lost, revoked));
         if facts.of(held.member).is_rotten {
             found.unjudged += 1;
             return;

@@ -8,7 +8,7 @@ use sync_core::state::observed::{AppliedStamp, Stamp};
 use sync_core::store::{PeerTraffic, TableSizes};
 
 use super::*;
-use crate::holding::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Look};
+use crate::holding::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Look, Wanted};
 use crate::plan::Plan;
 use crate::trace::{Happening, Text, Told, Work};
 
@@ -62,6 +62,7 @@ fn holding(node: NodeId, documents: Vec<HeldDocument>) -> Holding {
         changes: Vec::new(),
         sizes: Some(TableSizes::default()),
         agent: Agent::default(),
+        wanted: BTreeMap::new(),
     }
 }
 
@@ -200,6 +201,13 @@ fn an_author_that_lacks_what_others_hold_of_it_breaks_invariant_2() {
     };
     assert!(run(None).0.unwrap().starts_with("invariant 2: hub holds 2 changes of an actor of n-1"));
     assert_eq!(run(Some("wipe-store")), (None, 1));
+    // The hub still holds a generation that the node has cut and dropped.
+    let mut run = Run::new(Check::DurableBeforeSent);
+    let mut hub = of(HUB, 1);
+    hub.documents.values_mut().for_each(|document| document.held.raise(actor(NODE, 7), 5));
+    run.show(&hub);
+    run.show(&of(NODE, 1));
+    assert_eq!(run.broken(), None);
 }
 
 #[test]
@@ -257,6 +265,70 @@ fn one_release_with_two_contents_breaks_invariant_4() {
     assert!(run.broken().unwrap().ends_with("with the same layers and hold different objects"));
 }
 
+/// What a hub says that a node is to hold under these heads.
+fn wants(heads: &str, objects: &[&str]) -> Holding {
+    let mut hub = holding(HUB, Vec::new());
+    let objects = objects.iter().map(|key| ((*key).to_owned(), ObjectHash([1; 32]))).collect();
+    let wanted = Wanted { assignment: heads.to_owned(), release: heads.to_owned(), objects };
+    hub.wanted.insert(NODE, wanted);
+    hub
+}
+
+#[test]
+fn a_release_of_which_something_is_missing_breaks_invariant_4() {
+    let run = |objects: &[&str]| {
+        let mut run = Run::new(Check::SignedAndComplete);
+        let mut node = holding(NODE, Vec::new());
+        let release = Stamp { version: 1, heads: "1".to_owned() };
+        node.agent.applied =
+            Some(AppliedStamp { assignment: release.clone(), release, layers: BTreeMap::new(), at: None });
+        node.agent.objects = objects.iter().map(|key| ((*key).to_owned(), ObjectHash([1; 32]))).collect();
+        run.show(&wants("1", &["a", "b"]));
+        run.show(&node);
+        run.broken()
+    };
+    assert_eq!(run(&["a", "b"]), None);
+    assert_eq!(run(&["a"]).unwrap(), "invariant 4: n-1 applied release v1 and does not hold what a hub has under it");
+}
+
+#[test]
+fn a_removal_of_what_every_release_names_breaks_invariant_5() {
+    let run = |releases: &[Holding], has_missed: bool| {
+        let mut run = Run::new(Check::MissingDeletesNothing);
+        releases.iter().for_each(|hub| run.show(hub));
+        if has_missed {
+            run.checks.missed_a_release();
+        }
+        run.tell(Happening::Removed { member: "n-1".into(), key: "b".into() });
+        run.tell(Happening::Put { member: "n-1".into(), key: "b".into() });
+        (run.broken(), run.unjudged())
+    };
+    let (both, one) = (wants("1", &["a", "b"]), wants("2", &["a"]));
+    assert_eq!(run(&[both.clone(), one], false), (None, 0));
+    assert_eq!(run(std::slice::from_ref(&both), true), (None, 1));
+    assert_eq!(run(&[], false), (None, 1));
+    let (broken, _) = run(&[both], false);
+    assert_eq!(broken.unwrap(), "invariant 5: n-1 removed b, which every release for it names");
+}
+
+#[test]
+fn who_lacks_what_it_said_though_nothing_took_it_breaks_invariants_1_and_2() {
+    let parted = Happening::Replica { member: "hub".into(), event: Told::Diverged(NODE) };
+    let anew = Happening::Replica { member: "n-1".into(), event: Told::NewIncarnation(2) };
+    for (check, what, sentence) in [
+        (Check::AcknowledgedIsKept, parted, "invariant 1: hub and n-1 had parted"),
+        (Check::DurableBeforeSent, anew, "invariant 2: n-1 had to begin anew"),
+    ] {
+        let mut run = Run::new(check);
+        run.fault("n-1", "power-loss");
+        run.tell(what.clone());
+        assert!(run.broken().unwrap().starts_with(sentence));
+        run.fault("n-2", "restore-backup");
+        run.tell(what);
+        assert_eq!((run.broken(), run.unjudged()), (None, 1));
+    }
+}
+
 #[test]
 fn a_removal_that_no_newer_release_asks_for_breaks_invariant_5() {
     let applied = |version: u64, objects: &[&str]| {
@@ -310,6 +382,24 @@ fn what_others_wrote_or_signed_breaks_invariant_6() {
     assert!(run(HUB, HUB, NODE).unwrap().ends_with("that hub has signed"));
     assert!(run(HUB, NODE, OTHER).unwrap().ends_with("by an actor of somebody else"));
     assert!(run(OTHER, NODE, NODE).unwrap().ends_with("which is not in its scope"));
+}
+
+#[test]
+fn talking_to_somebody_revoked_breaks_invariant_6() {
+    let run = |is_revoked: bool, fault: Option<&str>| {
+        let node = holding(NODE, Vec::new());
+        let mut hub = holding(HUB, Vec::new());
+        hub.peers.insert(NODE, HeldPeer { is_revoked, ..peer(&node, &[]) });
+        let mut run = Run::new(Check::WhoSigned);
+        run.show(&hub);
+        fault.into_iter().for_each(|kind| run.fault("hub", kind));
+        run.tell(Happening::LinkLive { member: "hub".into(), peer: NODE });
+        run.broken()
+    };
+    assert_eq!(run(false, None), None);
+    assert_eq!(run(true, Some("restore-backup")), None, "it may have forgotten");
+    let broken = run(true, None).unwrap();
+    assert_eq!(broken, "invariant 6: hub talks to n-1, of which it knows that it is revoked");
 }
 
 #[test]

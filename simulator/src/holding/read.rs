@@ -9,12 +9,13 @@ use sync_core::document::generation::Extent;
 use sync_core::document::genesis::genesis_actor;
 use sync_core::document::{ActorBytes, Clock};
 use sync_core::id::Incarnation;
-use sync_core::replica::Replica;
+use sync_core::identity::Role;
+use sync_core::replica::{Desired, DesiredError, Replica};
 use sync_core::state::ObjectHash;
 use sync_core::state::observed::AppliedStamp;
 use sync_core::store::{DocumentRow, LogRow, PeerRow, StoreError, StoredDocument, Tx};
 
-use super::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Holding, Look, state_hash, timeless};
+use super::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Holding, Look, Wanted, state_hash, timeless};
 
 /// Where the agent keeps its values (`edge-node/src/goal.rs`, `edge-node/src/agent.rs`).
 const APPLIED: &str = "edge.applied";
@@ -29,6 +30,32 @@ impl Holding {
     /// [`StoreError`]; the store is as it was.
     pub fn read(replica: &mut Replica, look: Look) -> Result<Self, StoreError> {
         replica.inspect(|tx| read(tx, look))
+    }
+
+    /// The same with what every node is to hold, when it is a hub's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn with_wanted(mut self, replica: &mut Replica) -> Result<Self, StoreError> {
+        let nodes = self.peers.iter().filter(|(_, peer)| self.role == Role::Hub && peer.role == Role::Node);
+        for node in nodes.map(|(node, _)| *node).collect::<Vec<_>>() {
+            match replica.desired_of(node) {
+                Ok(desired) => drop(self.wanted.insert(node, wanted(&desired))),
+                Err(DesiredError::Store(error)) => return Err(error),
+                // Nothing is wanted yet, or not all of it is here.
+                Err(_) => {}
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn wanted(desired: &Desired) -> Wanted {
+    let objects = desired.layers.iter().filter_map(|layer| layer.state.get("objects")?.as_object()).flatten();
+    Wanted {
+        assignment: desired.assignment.heads.clone(),
+        release: desired.release.heads.clone(),
+        objects: objects.map(|(key, object)| (key.clone(), ObjectHash::of(object))).collect(),
     }
 }
 
@@ -57,6 +84,7 @@ fn read(tx: &Tx<'_>, look: Look) -> Result<Holding, StoreError> {
         changes,
         sizes: (look >= Look::Acknowledged).then(|| tx.table_sizes()).transpose()?,
         agent: read_agent(tx)?,
+        wanted: BTreeMap::new(),
     })
 }
 

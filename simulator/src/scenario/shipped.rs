@@ -9,6 +9,7 @@ macro_rules! shipped {
 /// Names and texts, sorted by name.
 pub const ALL: &[(&str, &str)] = shipped![
     "asymmetric-partition",
+    "busy-hubs",
     "cloned-node",
     "disk-full",
     "everything",
@@ -18,6 +19,7 @@ pub const ALL: &[(&str, &str)] = shipped![
     "offshore-wind-farm",
     "power-loss",
     "reconnect-herd",
+    "restless-node",
     "slow-metered-link",
     "truck-in-tunnels",
     "two-hubs-split",

@@ -22,8 +22,14 @@ const READ_CHANGES_EVERY: Duration = Duration::from_secs(4 * 3600);
 impl World<'_> {
     /// Reads the store of the member to which something happened. What workloads report happens too often for that.
     pub(super) async fn check_after(&mut self, event: &Event) {
-        if !matches!(event.action, Action::Status { .. }) {
-            self.check(std::slice::from_ref(&event.on), Look::Frontiers).await;
+        if matches!(event.action, Action::Status { .. }) {
+            return;
+        }
+        let is_release = matches!(event.action, Action::Edit { .. } | Action::Release { .. });
+        let unread = self.unread;
+        self.check_with(std::slice::from_ref(&event.on), Look::Frontiers, is_release).await;
+        if is_release && self.unread > unread {
+            self.checks.missed_a_release();
         }
     }
 
@@ -44,8 +50,13 @@ impl World<'_> {
 
     /// Shows what happened, and what these members hold, in the order in which that was so.
     pub(super) async fn check(&mut self, members: &[Name], look: Look) {
+        self.check_with(members, look, look >= Look::Changes).await;
+    }
+
+    /// The same; `wanted`: of hubs also what nodes are to hold.
+    async fn check_with(&mut self, members: &[Name], look: Look, wanted: bool) {
         for name in members {
-            let Some(read) = self.read(name, look).await else { continue };
+            let Some(read) = self.read(name, look, wanted).await else { continue };
             let Ok(Read { length, at, holding, target }) = read else {
                 self.unread += 1;
                 continue;
@@ -64,12 +75,15 @@ impl World<'_> {
         }
     }
 
-    async fn read(&self, name: &Name, look: Look) -> Option<Result<Read, StoreError>> {
+    async fn read(&self, name: &Name, look: Look, wanted: bool) -> Option<Result<Read, StoreError>> {
         let site = self.sites.get(name)?;
         let (book, target) = (self.book.clone(), site.target().clone());
         let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
             let (length, at) = (book.length(), book.now());
-            let holding = Holding::read(replica, look)?;
+            let mut holding = Holding::read(replica, look)?;
+            if wanted {
+                holding = holding.with_wanted(replica)?;
+            }
             let target = (look >= Look::Acknowledged).then(|| target.hashes());
             Ok(Read { length, at, holding, target })
         };
