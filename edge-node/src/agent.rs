@@ -13,6 +13,14 @@ use sync_core::state::desired::to_state;
 use sync_core::state::observed::{AppliedStamp, Health, ObjectCondition, ObservedState};
 use sync_core::store::StoreError;
 
+#[cfg(feature = "mutants")]
+use crate::{
+    actuator::Action,
+    run::{LINK, LinkRecord},
+};
+#[cfg(feature = "mutants")]
+use sync_core::mutants::{Mutant, planted};
+
 use crate::actuator::{Actuator, Cause, Inventory, Seen};
 use crate::goal::{APPLIED, AppliedRelease, Goal, HeldBack, goal};
 use crate::reconcile::{Outcome, Plan, plan};
@@ -111,7 +119,18 @@ impl Pass {
 
     /// Looks at the target. Nothing is changed.
     pub fn look(&mut self, actuator: &mut dyn Actuator, now: Now) -> Look {
-        let Some(goal) = &self.goal else { return Look::Done(PassResult::default()) };
+        let Some(goal) = &self.goal else {
+            #[cfg(feature = "mutants")]
+            if planted(Mutant::UnassignedSweeps) {
+                for place in
+                    actuator.observe(&self.inventory, now.instant).map(|seen| seen.0).unwrap_or_default().into_keys()
+                {
+                    drop(actuator.apply(&Action::Remove { key: place.clone(), place }));
+                }
+                drop(actuator.flush());
+            }
+            return Look::Done(PassResult::default());
+        };
         let seen = match actuator.observe(&self.inventory, now.instant) {
             Ok(seen) => seen,
             Err(error) => return Look::Done(PassResult::failed(&error)),
@@ -233,6 +252,12 @@ pub fn commit(
         if report {
             edit.tx().set_local(OBSERVED, &observed)?;
             edit.tx().set_local(INCARNATION, &incarnation)?;
+            #[cfg(feature = "mutants")]
+            if planted(Mutant::ReportLostOffline)
+                && !edit.tx().local::<LinkRecord>(LINK)?.is_some_and(|link| link.is_up)
+            {
+                return Ok(());
+            }
             edit.report(&own, &to_state(&observed))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 #[cfg(feature = "mutants")]
-use sync_core::mutants::{self, Mutant};
+use sync_core::mutants::{Mutant, planted};
 use sync_core::replica::{Desired, DesiredError, Replica};
 use sync_core::state::observed::AppliedStamp;
 use sync_core::state::{LayerState, compose};
@@ -101,7 +101,7 @@ fn stamp(desired: &Desired) -> AppliedStamp {
 /// Whether two stamps name the same frontiers; when they were applied does not matter.
 fn is_same(a: &AppliedStamp, b: &AppliedStamp) -> bool {
     #[cfg(feature = "mutants")]
-    if mutants::planted(Mutant::AppliedIsReleaseAlone) {
+    if planted(Mutant::AppliedIsReleaseAlone) {
         return a.release.heads == b.release.heads;
     }
     a.assignment.heads == b.assignment.heads && a.release.heads == b.release.heads

@@ -44,7 +44,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(feature = "mutants")]
-use sync_core::mutants::{self, Mutant};
+use sync_core::mutants::{Mutant, planted};
 
 use crate::actuator::{Action, Cause, DesiredObject, Entry, Intent, Inventory, Seen, Sight, Stage, State};
 
@@ -179,7 +179,7 @@ pub fn plan<'a>(
 
     let foreign = foreign(&wider, seen)?;
     #[cfg(feature = "mutants")]
-    if mutants::planted(Mutant::ForeignIsRemoved) {
+    if planted(Mutant::ForeignIsRemoved) {
         let present = foreign.iter().filter(|place| matches!(seen.0.get(*place), Some(Sight::Present(_))));
         removals.extend(
             present.map(|place| (Stage::Workload, Action::Remove { key: place.clone(), place: place.clone() })),
@@ -203,6 +203,11 @@ fn decide(
         entry.state == State::Held
             && entry.object == object.hash
             && seen.0.get(&entry.place) == Some(&Sight::Present(entry.content))
+    };
+    #[cfg(feature = "mutants")]
+    let settled = |entry: &Entry| {
+        let overlooks = planted(Mutant::DriftOverlooked);
+        settled(entry) || overlooks && entry.state == State::Held && entry.object == object.hash
     };
     if entry.is_some_and(settled) {
         return None;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use sync_core::env::Witness;
 use sync_core::identity::certificate::Role;
 use sync_core::limits::GOODBYE_WAIT;
+#[cfg(feature = "mutants")]
+use sync_core::mutants::{Mutant, planted};
 use sync_core::replica::{Event, Replica, ReplicaError};
 use sync_core::session::dialer::Dialer;
 use sync_core::store::{OpenError, Store, StoreError};
@@ -151,6 +153,11 @@ impl Island {
         let (stop_links, stopped) = watch::channel(false);
         let mut links = JoinSet::new();
         links.spawn(keep_link(handle.clone(), hub.address, self.settings, stopped));
+        #[cfg(feature = "mutants")]
+        if planted(Mutant::AppliedForgotten) {
+            let forget = |edit: &mut sync_core::replica::Edit<'_>| edit.tx().remove_local(crate::goal::APPLIED);
+            drop(handle.call(move |replica, now| replica.edit(now, forget)).await?);
+        }
         started(&handle);
         let result = tokio::select! {
             biased;
@@ -322,6 +329,10 @@ async fn keep_link(handle: ReplicaHandle, joined_at: String, settings: Settings,
         }
         let now = handle.clock().now();
         let again = dialer.handle_down(now, asked.take(), &mut *entropy);
+        #[cfg(feature = "mutants")]
+        if planted(Mutant::GivesUpDialling) && again.since(now) > Duration::from_secs(60) {
+            return;
+        }
         tracing::info!(hub = %address, reason = %end.reason, again_in_ms = again.since(now).as_millis() as u64, "no link");
         record_link(&handle, false, end.reason, None).await;
         tokio::select! {

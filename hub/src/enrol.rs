@@ -9,7 +9,7 @@ use sync_core::identity::{
 };
 use sync_core::limits::HUBS_MAX;
 #[cfg(feature = "mutants")]
-use sync_core::mutants::{self, Mutant};
+use sync_core::mutants::{Mutant, planted};
 use sync_core::replica::{Edit, Now, Replica, WriteError};
 use sync_core::state::roster::HubEntry;
 use sync_core::store::{Authority, Redemption, StoreError, TokenRow, chain_origin};
@@ -60,7 +60,7 @@ fn redeem(
     // before is good whatever the time.
     let wall = now.wall.0.unwrap_or(u64::MAX);
     #[cfg(feature = "mutants")]
-    let wall = if mutants::planted(Mutant::TokenWithoutClock) { now.wall.0.unwrap_or(0) } else { wall };
+    let wall = if planted(Mutant::TokenWithoutClock) { now.wall.0.unwrap_or(0) } else { wall };
     let token = match edit.tx().check_token(request.token_id, request.secret_hash(), node, wall)? {
         Redemption::Unknown => return refuse(JoinRefusal::UnknownToken, ""),
         Redemption::Expired if now.wall.0.is_none() => {

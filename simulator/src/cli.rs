@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, PeersSource, Section};
+#[cfg(feature = "mutants")]
+use crate::mutants;
 use crate::scenario::{Depth, list, schema};
 use crate::shrink::on_runs;
 use crate::{embedded, live, rehearse, replay, report, swarm};
@@ -101,6 +103,19 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 600)]
         budget: u64,
     },
+    /// Plant one bug after the other in the engine, and say which check catches it
+    #[cfg(feature = "mutants")]
+    Mutants {
+        /// Only these, by name
+        #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = mutants::named)]
+        only: Vec<sync_core::mutants::Mutant>,
+        /// How many seeds of each scenario
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// How many bugs at a time [default: as many as there are processors]
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
     /// Show the scenarios that come with this program
     List,
     /// Print the JSON schema of scenario files, for editors
@@ -124,6 +139,10 @@ enum Command {
     /// Many agents in one process
     #[command(hide = true)]
     BenchAgents(Rest),
+    /// One planted bug, as a child process of this program
+    #[cfg(feature = "mutants")]
+    #[command(hide = true)]
+    MutantsChild(Rest),
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +247,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Shrink { file, out, budget } => {
             on_runs::run(&on_runs::Options { file, out, budget: Duration::from_secs(budget) })
         }
+        #[cfg(feature = "mutants")]
+        Command::Mutants { only, seeds, jobs } => mutants::run(&mutants::Options { only, seeds, jobs }),
+        #[cfg(feature = "mutants")]
+        Command::MutantsChild(rest) => mutants::child(&rest.arguments),
         Command::List => list(),
         Command::Schema { markdown: false } => say(&format!("{:#}\n", schema::schema())),
         Command::Schema { markdown: true } => say(&schema::markdown()),

@@ -30,6 +30,8 @@ pub mod embedded;
 pub mod holding;
 pub mod live;
 pub mod machines;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod net;
 pub mod plan;
 pub mod process;

@@ -41,7 +41,7 @@ use crate::env::{CrashPoint, Instant, WallTime, Witness};
 use crate::id::{Chain, DocumentId, Incarnation, LinkId, NodeId, StoreId};
 use crate::identity::{Identity, Role, VerifiedPeer};
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::session::Session;
 use crate::store::{DocumentRow, LogSeq, PeerTraffic, Store, StoreError, chain_origin};
 use crate::wire::{Close, CloseCode, Message, Resume};
@@ -368,7 +368,7 @@ impl Replica {
         let known = tx.peer(peer.id())?;
         let is_member = known.is_some_and(|row| !row.revoked);
         #[cfg(feature = "mutants")]
-        let is_member = is_member || mutants::planted(Mutant::RevokedIsMetAsKnown);
+        let is_member = is_member || planted(Mutant::RevokedIsMetAsKnown);
         if is_member && tx.certificate(peer.id())?.as_deref() == Some(peer.certificate()) {
             return Ok(false);
         }

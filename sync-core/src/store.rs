@@ -181,6 +181,12 @@ impl Store {
         self.connection.total_changes()
     }
 
+    /// Commits return before they are durable from now on.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn stop_syncing(&self) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch("PRAGMA synchronous = NORMAL")?)
+    }
+
     /// Begins a transaction that may write.
     ///
     /// # Errors

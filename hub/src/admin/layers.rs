@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use sync_core::document::{DocumentKey, DocumentKind, SignedFrontier};
 use sync_core::id::Name;
+#[cfg(feature = "mutants")]
+use sync_core::mutants::{Mutant, planted};
 use sync_core::replica::{Edit, Now, Replica, View, read};
 use sync_core::state::desired::{AssignmentState, LayerPin, PlacementState, from_state, to_state};
 use sync_core::state::{LayerState, compose};
@@ -26,6 +28,12 @@ pub(super) fn apply(
     let wanted: Map<String, Value> = objects.into_iter().map(|it| (it.key, it.object)).collect();
     check_composes(name, &wanted)?;
     let work = |edit: &mut Edit<'_>| -> Result<AppliedLayer, Failure> {
+        #[cfg(feature = "mutants")]
+        let (wanted, release) = {
+            let released = edit.read(&DocumentKey::release(&default_release()))?.and_then(|view| view.arrived);
+            let is_early = planted(Mutant::ReleaseWaitsForClock) && now.wall.0 < released;
+            (stamped(wanted, now), release && !is_early)
+        };
         let before = edit.read(&key)?.map(|view| objects_of(&view.state)).unwrap_or_default();
         let frontier = edit.write(&key, &to_document(wanted.clone()))?;
         let release_version =
@@ -48,6 +56,16 @@ pub(super) fn apply(
         })
     };
     replica.edit(now, work).map_err(AdminError::from)
+}
+
+#[cfg(feature = "mutants")]
+fn stamped(mut objects: Map<String, Value>, now: Now) -> Map<String, Value> {
+    let metadata = objects.values_mut().filter_map(|object| object.get_mut("metadata")?.as_object_mut());
+    for metadata in metadata.filter(|_| planted(Mutant::StampedByClock)) {
+        let day = now.wall.0.unwrap_or(0) / 86_400;
+        metadata.insert("annotations".to_owned(), json!({ "example.org/changed-on-day": day.to_string() }));
+    }
+    objects
 }
 
 /// A layer that no node could compose is refused here, where someone reads the error.

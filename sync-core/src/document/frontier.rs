@@ -133,6 +133,8 @@ impl UnverifiedFrontier {
         let Self { frontier, author, signature, certificates: _ } = self;
         let verified =
             author_key.node_id() == author && author_key.verifies(&frontier.signed_bytes(&author), &signature);
+        #[cfg(feature = "mutants")]
+        let verified = verified || crate::mutants::planted(crate::mutants::Mutant::SignatureUnchecked);
         verified.then_some(SignedFrontier { frontier, author, signature })
     }
 }

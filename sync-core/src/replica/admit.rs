@@ -20,7 +20,7 @@ use crate::document::{AuthorGroup, Clock, DocumentKey, DocumentKind, SignedFront
 use crate::id::{DocumentId, NodeId};
 use crate::identity::{Identity, PublicKey, Role};
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::part::{Part, transfer_id};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Staged, StoreError, StoredDocument, Tx};
 use crate::wire::{DeltaFrame, Reason, Refuse};
@@ -305,7 +305,10 @@ fn settle(
     loads: &mut Loads,
 ) -> Result<Taken, TakeError> {
     let key = &document.key;
-    if is_own(author.identity, key) {
+    let may_merge = is_own(author.identity, key);
+    #[cfg(feature = "mutants")]
+    let may_merge = may_merge || author.identity.role() == Role::Hub && planted(Mutant::HubMergesReports);
+    if may_merge {
         let merged = merge(tx, author, document, loads)?;
         // Merging a roster carries its revocations out as well; whose links they end is looked up.
         let revokes = merged && key.kind == DocumentKind::Roster;
@@ -334,6 +337,11 @@ fn show(
         let state = materialise::state_at(loaded, &signed.frontier().heads)?;
         if let Some((seq, _)) = latest.filter(|(_, newest)| newest.frontier().heads == signed.frontier().heads) {
             tx.set_latest(document.row, seq)?;
+            #[cfg(feature = "mutants")]
+            let state = match tx.view(document.row)? {
+                Some(before) if new.len() > 1 && planted(Mutant::ViewOfBatchForgotten) => before,
+                _ => state,
+            };
             tx.set_view(document.row, seq, &state)?;
             tx.settle(document.row, Some(peer))?;
             mark_dirty(tx, author.identity, &document.key)?;
@@ -399,7 +407,7 @@ fn merge(tx: &Tx<'_>, author: &Author<'_>, document: &StoredDocument, loads: &mu
         Role::Node => tx.view(document.row)?,
     };
     #[cfg(feature = "mutants")]
-    let state = if mutants::planted(Mutant::HomeMergesItsOwnView)
+    let state = if planted(Mutant::HomeMergesItsOwnView)
         && super::roster::read(tx)?.home_of(&document.key).is_some_and(|home| home.hub == author.identity.id())
     {
         tx.view(document.row)?

@@ -12,6 +12,8 @@ use crate::limits::{
     DELTA_BYTES_MAX, DELTA_CHANGES_MAX, DELTA_OPERATIONS_MAX, FRONTIER_ROOM, FRONTIERS_CHANGE_BYTES_MAX, FRONTIERS_MAX,
     PASSED_BY_MAX, ROOTS_BYTES_MAX,
 };
+#[cfg(feature = "mutants")]
+use crate::mutants::{Mutant, planted};
 use crate::part::Part;
 use crate::position::Position;
 use crate::store::{FeedEntry, LogRow, LogSeq, PeerRow, StoreError, StoredDocument, Tx, Weight};
@@ -168,6 +170,11 @@ pub(super) fn gather(
 pub(super) fn pack(tx: &Tx<'_>, plan: &Plan) -> Result<Packed, StoreError> {
     let chunks = tx.chunks_between(plan.document.row, &plan.base, &plan.upto)?;
     let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+    #[cfg(feature = "mutants")]
+    let chunks = match chunks.split_last() {
+        Some((_, rest)) if rest.len() > 1 && planted(Mutant::RunDropped) => rest.to_vec(),
+        _ => chunks,
+    };
     let find = |hash: &ChangeHash| tx.change(plan.document.row, hash).ok().flatten();
     // It only fails when zstd cannot have its memory.
     codec::pack(&Base::new(&plan.base, &find), &chunks).map_err(|_| StoreError::Corrupt { place: "a batch in memory" })

@@ -13,6 +13,11 @@ use crate::id::{Name, NodeId};
 use crate::state::desired::{AssignmentState, Labels, LayerPin, ReleaseState, from_state};
 use crate::state::observed::Stamp;
 use crate::store::StoreError;
+#[cfg(feature = "mutants")]
+use crate::{
+    identity::Role,
+    mutants::{Mutant, planted},
+};
 
 impl From<&SignedFrontier> for Stamp {
     fn from(signed: &SignedFrontier) -> Self {
@@ -159,7 +164,14 @@ impl Replica {
         for name in &state.layers {
             let pin = pins.layers.get(name).ok_or_else(|| DesiredError::NotReleased(name.clone()))?;
             let key = DocumentKey::layer(name);
-            let (_, state) = self.state_of(&key, Some(pin))?.ok_or(DesiredError::Incomplete(key))?;
+            let held = self.state_of(&key, Some(pin))?;
+            #[cfg(feature = "mutants")]
+            let held = match self.identity.role() {
+                Role::Node if planted(Mutant::NewestLayerTaken) => self.state_of(&key, None)?,
+                Role::Node if held.is_none() && planted(Mutant::MissingLayerLeftOut) => continue,
+                _ => held,
+            };
+            let (_, state) = held.ok_or(DesiredError::Incomplete(key))?;
             layers.push(DesiredLayer { name: name.clone(), version: pin.version, state });
         }
         let named = pins.layers.into_iter().filter(|(name, _)| state.layers.contains(name)).collect();

@@ -12,7 +12,7 @@ use crate::env::CrashPoint;
 use crate::id::NodeId;
 use crate::identity::Role;
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::store::{StoreError, Tx};
 
 /// A document as it stands.
@@ -117,11 +117,11 @@ impl<'a> Edit<'a> {
             None => create(&self.tx, key)?,
         };
         #[cfg(feature = "mutants")]
-        if mutants::planted(Mutant::WaitingReportStays) && self.tx.pending(document.row)?.is_some() {
+        if planted(Mutant::WaitingReportStays) && self.tx.pending(document.row)?.is_some() {
             return Ok(());
         }
         #[cfg(feature = "mutants")]
-        if mutants::planted(Mutant::ReportNeedsLaterTime)
+        if planted(Mutant::ReportNeedsLaterTime)
             && let Some(latest) = document.latest
             && self.author.wall.0 < self.tx.arrived_at(latest)?
         {

@@ -12,7 +12,7 @@ use crate::id::{DocumentId, LinkId, NodeId};
 use crate::identity::{Identity, Role};
 use crate::limits::STAGED_TRANSFERS_MAX;
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::position::Position;
 use crate::session::Effect;
 use crate::store::{PeerRow, StoreError, Tx};
@@ -25,7 +25,7 @@ impl Replica {
             let result = self.carry_out_one(now, id, effect);
             if let Err(error) = result {
                 #[cfg(feature = "mutants")]
-                if mutants::planted(Mutant::FailedStepKeepsLink) {
+                if planted(Mutant::FailedStepKeepsLink) {
                     tracing::error!(%error, "a step failed");
                     continue;
                 }
@@ -233,6 +233,10 @@ impl Replica {
             // What nodes say goes to hubs, and back to whoever may have lost it: a report must not cost a look at every node.
             let of_node = |key: &&DocumentKey| matches!(key.author_group(), AuthorGroup::Node(_));
             let live = match taken.changed.as_ref().filter(of_node) {
+                #[cfg(feature = "mutants")]
+                None if planted(Mutant::RelayedNewsKeptBack) => {
+                    live(self.links.iter().filter(|(_, link)| self.linked_hubs.contains(&link.peer)))
+                }
                 None => live(self.links.iter()),
                 Some(key) => {
                     let members = self.linked_hubs.iter().copied().chain(key.owner).chain([peer]);
@@ -245,7 +249,10 @@ impl Replica {
         } else {
             Grown::new()
         };
-        tx.commit()?;
+        let committed = tx.commit();
+        #[cfg(feature = "mutants")]
+        let committed = if planted(Mutant::CommitErrorIgnored) { Ok(()) } else { committed };
+        committed?;
         self.loads.take_back(loads);
         (self.witness)(CrashPoint::ReceiveAfterCommit);
         Ok(Some((taken, grown)))

@@ -20,7 +20,7 @@ use crate::id::Name;
 use crate::identity::{Identity, Role};
 use crate::limits::{CHANGE_BYTES_MAX, CHANGE_OPERATIONS_MAX, GENERATIONS_KEPT_MAX};
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::state::desired::{ReleaseState, from_state};
 use crate::store::{LogRow, StoreError, StoredDocument, Tx};
 
@@ -34,6 +34,10 @@ pub(super) fn cut_if_due(
     wanted: &Map<String, Value>,
     loads: &mut Loads,
 ) -> Result<Option<StoredDocument>, WriteError> {
+    #[cfg(feature = "mutants")]
+    if planted(Mutant::NeverCut) {
+        return Ok(None);
+    }
     let extent = tx.extent(document.row, document.generation)?;
     if !author.policy.is_due(&extent) {
         return Ok(None);
@@ -67,7 +71,7 @@ fn cut(
     }
     let is_settled = json::conflicts(&loaded, None).is_ok_and(|conflicts| conflicts.is_empty());
     #[cfg(feature = "mutants")]
-    let is_settled = is_settled || mutants::planted(Mutant::CutWithOpenConflict);
+    let is_settled = is_settled || planted(Mutant::CutWithOpenConflict);
     if !is_settled {
         tracing::info!(document = %document.key, "its history grows until the conflict in it is settled");
         return Ok(None);
@@ -295,7 +299,9 @@ pub(super) fn follow(tx: &Tx<'_>, document: &StoredDocument, follow: &Follow) ->
 /// or that a peer's feed names last.
 pub(super) fn drop_old(tx: &Tx<'_>, identity: &Identity, document: &StoredDocument) -> Result<(), StoreError> {
     #[cfg(feature = "mutants")]
-    if mutants::planted(Mutant::FollowerDropsNothing) && right_to_cut(tx, identity, document)?.is_none() {
+    if planted(Mutant::OldGenerationsKept)
+        || planted(Mutant::FollowerDropsNothing) && right_to_cut(tx, identity, document)?.is_none()
+    {
         return Ok(());
     }
     let held = tx.generations_held(document.row)?;

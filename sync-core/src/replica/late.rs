@@ -16,7 +16,7 @@ use crate::document::{ActorBytes, Clock, Heads};
 use crate::id::ChangeHash;
 use crate::identity::Role;
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::store::{StoreError, StoredDocument, Tx};
 
 /// What was written here and is not in the cut.
@@ -39,7 +39,7 @@ pub(super) fn find(
     let present = document.generation;
     let is_in_cut = |next: &Root| {
         #[cfg(feature = "mutants")]
-        if mutants::planted(Mutant::LateWorkCountsAsCut) {
+        if planted(Mutant::LateWorkCountsAsCut) {
             return latest.clock.includes(&next.clock);
         }
         next.clock.includes(&latest.clock)

@@ -8,7 +8,7 @@ use crate::id::{Incarnation, LinkId, StoreId};
 use crate::identity::Role;
 use crate::limits::CLONED_WAIT_SECONDS;
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::position::Position;
 use crate::store::{PeerRow, StoreError};
 use crate::wire::{Close, CloseCode, Message};
@@ -105,7 +105,7 @@ impl Replica {
         let are_both_hubs = !is_own_node && row.role == Role::Hub;
         let at = found.then_some(it.cursor.map_or(0, |place| place.number));
         #[cfg(feature = "mutants")]
-        let at = at.map(|at| if mutants::planted(Mutant::GoesOnFromAcknowledged) { at.max(row.acked) } else { at });
+        let at = at.map(|at| if planted(Mutant::GoesOnFromAcknowledged) { at.max(row.acked) } else { at });
         let forgot = at.is_some_and(|at| at < row.acked);
         // Of a layer a hub gets every frontier, and a later entry may stand below one that was dropped for it.
         let at = at.filter(|_| !(forgot && are_both_hubs));

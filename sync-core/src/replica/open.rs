@@ -8,6 +8,11 @@ use crate::env::{Entropy, Witness};
 use crate::id::{Incarnation, Nonce, StoreId};
 use crate::identity::{CaPin, Identity, IdentityError, SigningKey};
 use crate::store::{OpenError, Store, StoreError, StoreIdentity};
+#[cfg(feature = "mutants")]
+use crate::{
+    identity::Role,
+    mutants::{Mutant, planted},
+};
 
 /// Why a replica cannot be opened. The data folder is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +83,19 @@ impl Replica {
         let identity = from_stored(&stored)?;
         let mut random = [0; 8];
         entropy.fill(&mut random);
+        #[cfg(feature = "mutants")]
+        {
+            if planted(Mutant::ActorReused) {
+                random = [0; 8];
+            }
+            let unsynced = match identity.role() {
+                Role::Hub => Mutant::HubCommitsUnsynced,
+                Role::Node => Mutant::NodeCommitsUnsynced,
+            };
+            if planted(unsynced) {
+                store.stop_syncing()?;
+            }
+        }
         let catch_ups = super::catch_ups::CatchUps::new(entropy);
         let mut seed = [0; 32];
         entropy.fill(&mut seed);

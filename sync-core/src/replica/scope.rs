@@ -3,7 +3,7 @@
 use crate::document::DocumentKey;
 use crate::identity::{Identity, Role};
 #[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
+use crate::mutants::{Mutant, planted};
 use crate::state::desired::{AssignmentState, ReleaseState, from_state};
 use crate::store::{DocumentRow, LogSeq, PeerRow, Scope, StoreError, Tx};
 
@@ -16,6 +16,15 @@ pub(super) fn scope(tx: &Tx<'_>, identity: &Identity, peer: &PeerRow) -> Result<
         (Role::Node, Role::Hub) => own(tx, identity)?,
         (Role::Node, Role::Node) => Vec::new(),
     };
+    #[cfg(feature = "mutants")]
+    match (identity.role(), peer.role) {
+        (Role::Node, _) if planted(Mutant::RestoredHubLeftBehind) => return Ok(Scope::Only(scope)),
+        (Role::Hub, Role::Node) if planted(Mutant::AssignmentsServedToAll) => {
+            let all = tx.documents_of_kind(crate::document::DocumentKind::Assignment)?;
+            scope.extend(all.into_iter().filter_map(|document| Some((document.row, document.latest?))));
+        }
+        _ => {}
+    }
     for document in tx.owed(peer)? {
         scope.extend(tx.document_by_row(document)?.latest.map(|latest| (document, latest)));
     }
@@ -61,7 +70,7 @@ fn assigned(tx: &Tx<'_>, peer: &PeerRow) -> Result<Vec<(DocumentRow, LogSeq)>, S
             let frontier = tx.find_frontier(layer.row, pin.generation, &pin.heads)?;
             #[cfg(feature = "mutants")]
             let frontier = match layer.latest {
-                Some(latest) if mutants::planted(Mutant::UnreleasedGoesToNodes) => Some(tx.log_row(latest)?),
+                Some(latest) if planted(Mutant::UnreleasedGoesToNodes) => Some(tx.log_row(latest)?),
                 _ => frontier,
             };
             scope.extend(frontier.filter(|row| row.held).map(|row| (layer.row, row.seq)));

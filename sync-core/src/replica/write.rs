@@ -14,6 +14,8 @@ use crate::env::WallTime;
 use crate::id::ChangeHash;
 use crate::identity::Identity;
 use crate::limits::CHANGE_BYTES_MAX;
+#[cfg(feature = "mutants")]
+use crate::mutants::{Mutant, planted};
 use crate::store::{LogRow, LogSeq, StoreError, StoredDocument, Tx};
 
 /// Why a write did not happen. The document is as it was.
@@ -142,6 +144,11 @@ pub(super) fn write_with(
         return Ok(Written { seq: latest.seq, frontier: latest.frontier.clone() });
     }
     let state = materialise::state_at(&loaded.document, &heads).map_err(damaged)?;
+    #[cfg(feature = "mutants")]
+    let state = match tx.view(document.row)? {
+        Some(own) if change.is_none() && planted(Mutant::MergeShowsOwnSide) => own,
+        _ => state,
+    };
     if let Some((meta, chunk)) = &change {
         tx.add_change(document.row, document.generation, meta, chunk)?;
         loaded.made(meta, chunk);

@@ -4,11 +4,14 @@ use super::{KnownAuthors, TakeError};
 use crate::document::admission::{AdmittedDelta, Refusal};
 use crate::document::history::Causality;
 use crate::document::{Clock, SignedFrontier};
-#[cfg(feature = "mutants")]
-use crate::mutants::{self, Mutant};
 use crate::replica::roster;
 use crate::replica::write::Author;
 use crate::store::{LogSeq, PeerRow, StoreError, StoredDocument, Tx};
+#[cfg(feature = "mutants")]
+use crate::{
+    identity::Role,
+    mutants::{Mutant, planted},
+};
 
 /// The frontiers of a delta.
 pub(super) struct Sorted<'a> {
@@ -70,12 +73,22 @@ pub(super) fn append<'a>(
     is_past: bool,
 ) -> Result<Appended<'a>, StoreError> {
     let (mut newest, mut latest) = (before, None);
+    #[cfg(feature = "mutants")]
+    let highest =
+        document.latest.map(|latest| tx.log_row(latest)).transpose()?.map(|row| row.frontier.frontier().version);
     for (signed, clock) in new {
+        #[cfg(feature = "mutants")]
+        match author.identity.role() {
+            Role::Node if planted(Mutant::OlderAccepted) => newest = None,
+            Role::Node if planted(Mutant::NewerByVersion) && highest < Some(signed.frontier().version) => newest = None,
+            _ if planted(Mutant::PanicsWithoutClock) => assert!(author.wall.0.is_some(), "the time is not known"),
+            _ => {}
+        }
         let seq = tx.append_frontier(document.row, signed, clock, author.wall)?;
         logs.push(seq);
         let is_newer = |newest: &Clock| {
             #[cfg(feature = "mutants")]
-            if mutants::planted(Mutant::ConcurrentIsNewer) {
+            if planted(Mutant::ConcurrentIsNewer) {
                 return clock.compare(newest) != Causality::Older;
             }
             clock.compare(newest) == Causality::Newer
