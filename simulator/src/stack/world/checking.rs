@@ -66,13 +66,13 @@ impl World<'_> {
 
     async fn read(&self, name: &Name, look: Look) -> Option<Result<Read, StoreError>> {
         let site = self.sites.get(name)?;
-        let (book, target) = (self.book.clone(), site.target().clone());
+        let (book, target, keeps_target) = (self.book.clone(), site.target().clone(), site.guest.is_none());
         let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
             let (length, at) = (book.length(), book.now());
             let holding = Holding::read(replica, look)?;
             let objects =
                 || target.objects().iter().map(|(key, object)| (key.clone(), ObjectHash::of(object))).collect();
-            let target = (look >= Look::Acknowledged).then(objects);
+            let target = (look >= Look::Acknowledged && keeps_target).then(objects);
             Ok(Read { length, at, holding, target })
         };
         site.handle()?.call(move |replica, _| read(replica)).await.ok()
