@@ -11,8 +11,10 @@ use sync_core::document::{ActorBytes, Clock};
 use sync_core::id::Incarnation;
 use sync_core::replica::Replica;
 use sync_core::state::ObjectHash;
-use sync_core::state::observed::AppliedStamp;
+use sync_core::state::observed::{AppliedStamp, ObservedState};
 use sync_core::store::{DocumentRow, LogRow, PeerRow, StoreError, StoredDocument, Tx};
+
+use crate::guests::NodeEnd;
 
 use super::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Holding, Look, state_hash, timeless};
 
@@ -186,6 +188,17 @@ pub(crate) fn applied(tx: &Tx<'_>) -> Result<Option<AppliedStamp>, StoreError> {
         stamp: AppliedStamp,
     }
     Ok(tx.local::<Named>(APPLIED)?.map(|applied| applied.stamp))
+}
+
+/// What a node holds and says, for whoever asserts about it.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn node_end(tx: &Tx<'_>) -> Result<NodeEnd, StoreError> {
+    let applied: Option<Applied> = tx.local(APPLIED)?;
+    let report: Option<ObservedState> = tx.local(OBSERVED)?;
+    let (applied, objects) = applied.map(|it| (it.stamp, it.objects)).unzip();
+    Ok(NodeEnd { applied, objects: objects.unwrap_or_default(), report })
 }
 
 fn read_agent(tx: &Tx<'_>) -> Result<Agent, StoreError> {

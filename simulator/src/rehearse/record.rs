@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::checks::clocks;
 use crate::plan::Plan;
-use crate::scenario::Check;
+use crate::scenario::{Check, Depth};
 use crate::stack::book::Book;
 use crate::stack::world::{self, Outcome};
 use crate::trace::{Header, Trace};
@@ -18,7 +18,8 @@ const LAST_ENTRIES: usize = 24;
 /// Where a trace goes when nobody says where.
 #[must_use]
 pub(crate) fn default_path(plan: &Plan) -> PathBuf {
-    std::env::temp_dir().join("archipel-sim").join(format!("{}-{}.jsonl", plan.name, plan.seed))
+    let live = if plan.depth == Depth::Live { "-live" } else { "" };
+    std::env::temp_dir().join("archipel-sim").join(format!("{}-{}{live}.jsonl", plan.name, plan.seed))
 }
 
 /// Runs `plan` at depth 2 and writes its trace.

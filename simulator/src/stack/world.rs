@@ -9,13 +9,14 @@ use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
 use hub::service::{AdminCommand, AdminReply, AssignTarget};
 use sync_core::identity::Identity;
 use sync_core::transport::Settings;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::book::Book;
 use super::site::{Look, Role, Site, SiteConfig, SiteError};
 use super::wall::WallClock;
 use crate::checks::Checks;
 use crate::disk::{Disk, Geometry};
+use crate::guests::{Guest, Guests};
 use crate::holding::Look as Reading;
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
@@ -27,8 +28,10 @@ use crate::trace::{Happening, Work};
 use crate::workload::LayerContent;
 
 mod agreement;
+mod asking;
 mod checking;
 mod faults;
+mod guests;
 mod healing;
 mod lateness;
 mod outcome;
@@ -109,6 +112,7 @@ pub(super) struct World<'p> {
     /// Links that are down and mattered when they went down.
     mattering: BTreeSet<usize>,
     pub(super) checks: Checks,
+    guests: &'p mut Guests,
     unread: u64,
     start: Instant,
     todo: BinaryHeap<Reverse<(Duration, Todo)>>,
@@ -117,14 +121,22 @@ pub(super) struct World<'p> {
 }
 
 /// Runs `plan`. To be called on a paused clock ([`runtime`]).
-pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Outcome {
-    let mut world = World::new(plan, book);
+pub async fn run(plan: &Plan, book: Book, told: impl FnMut(Duration)) -> Outcome {
+    run_with(plan, book, &mut Guests::default(), told).await
+}
+
+/// The same with guests, who are told what members hold at the end.
+pub(crate) async fn run_with(plan: &Plan, book: Book, guests: &mut Guests, mut told: impl FnMut(Duration)) -> Outcome {
+    let is_asked = guests.asks_for_the_end;
+    let mut world = World::new(plan, book, guests);
     let carrier = tokio::spawn(world.internet.clone().carry());
     world.set_up().await;
     world.schedule();
+    world.begin_workloads();
     while let Some(at) = world.step().await {
         told(at);
     }
+    world.guests.workloads.end().await;
     let mut outcome = Outcome::default();
     if world.broken.is_empty() {
         world.sample().await;
@@ -138,6 +150,9 @@ pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Out
     }
     world.conclude(&mut outcome).await;
     world.account(&mut outcome).await;
+    if is_asked {
+        world.tell_guests_the_end().await;
+    }
     for site in world.sites.values_mut() {
         site.stop().await;
     }
@@ -155,7 +170,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 impl<'p> World<'p> {
-    fn new(plan: &'p Plan, book: Book) -> Self {
+    fn new(plan: &'p Plan, book: Book, guests: &'p mut Guests) -> Self {
         let internet = Internet::new(plan.start.0);
         let mut world = Self {
             plan,
@@ -180,6 +195,7 @@ impl<'p> World<'p> {
             has_seen_a_twin: false,
             mattering: BTreeSet::new(),
             checks: Checks::new(&plan.checks),
+            guests,
             unread: 0,
             start: Instant::now(),
             todo: BinaryHeap::new(),
@@ -206,6 +222,7 @@ impl<'p> World<'p> {
     fn add(&mut self, name: &Name, role: Role, disk: &scenario::Disk, clock: PlannedClock) {
         let mut site = self.site(name, name, role, disk, clock);
         site.write_into(self.book.clone(), (&**name).into());
+        site.guest = self.guests.makers.get(&**name).cloned().map(Guest::new);
         self.sites.insert(name.clone(), site);
     }
 
@@ -274,23 +291,6 @@ impl<'p> World<'p> {
         let reply = self.ask(first, AdminCommand::Fleet(FleetCommand::CreateHubToken(request))).await;
         let Some(AdminReply::Fleet(FleetReply::Token(token))) = reply else { return None };
         Some((token.token, self.sites.get(first)?.address()))
-    }
-
-    /// Asks a hub; `None` when it does not answer or refuses.
-    pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
-        match self.sites.get(hub)?.ask(command).await? {
-            Ok(reply) => {
-                if let Some(version) = self.lateness.handle_reply(&reply) {
-                    let work = Work::Release { version };
-                    self.book.tell(Happening::Work { member: (&**hub).into(), work });
-                }
-                Some(reply)
-            }
-            Err(error) => {
-                tracing::info!(%hub, %error, "a hub refused");
-                None
-            }
-        }
     }
 
     pub(super) async fn apply_layer(&mut self, hub: &Name, layer: &str, release: bool) -> bool {
@@ -399,10 +399,10 @@ impl<'p> World<'p> {
         }
         let Reverse((at, todo)) = self.todo.pop()?;
         if at >= self.plan.heal_at {
-            sleep_until(self.start + self.plan.heal_at).await;
+            self.wait_until(self.plan.heal_at).await;
             return None;
         }
-        sleep_until(self.start + at).await;
+        self.wait_until(at).await;
         match todo {
             Todo::Link(link, change) => self.turn_link(link, change).await,
             Todo::Backup(name, event) => {
@@ -481,6 +481,6 @@ impl<'p> World<'p> {
 
 /// A name of a plan as the engine has it.
 #[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
-pub(super) fn id(name: &str) -> sync_core::id::Name {
+pub(crate) fn id(name: &str) -> sync_core::id::Name {
     sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
 }

@@ -66,11 +66,11 @@ impl World<'_> {
 
     async fn read(&self, name: &Name, look: Look) -> Option<Result<Read, StoreError>> {
         let site = self.sites.get(name)?;
-        let (book, target) = (self.book.clone(), site.target().clone());
+        let (book, target, keeps_target) = (self.book.clone(), site.target().clone(), site.guest.is_none());
         let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
             let (length, at) = (book.length(), book.now());
             let holding = Holding::read(replica, look)?;
-            let target = (look >= Look::Acknowledged).then(|| target.hashes());
+            let target = (look >= Look::Acknowledged && keeps_target).then(|| target.hashes());
             Ok(Read { length, at, holding, target })
         };
         site.handle()?.call(move |replica, _| read(replica)).await.ok()
