@@ -99,6 +99,9 @@ pub(super) struct World<'p> {
     /// Whose disk has rotted. What it damaged may be found late or never, so the healing replaces it.
     pub(super) rotted: BTreeSet<Name>,
     pub(super) joined: Vec<Name>,
+    /// Nodes of which there was a copy, and those of them that were last refused for the other copy's sake.
+    copied: BTreeSet<Name>,
+    refused: BTreeSet<Name>,
     pub(super) random: Random,
     pub(super) lateness: lateness::Lateness,
     /// Books of hubs whose process ended, and what they forgot of the traffic since.
@@ -184,6 +187,8 @@ impl<'p> World<'p> {
             doubtful: BTreeSet::new(),
             rotted: BTreeSet::new(),
             joined: Vec::new(),
+            copied: BTreeSet::new(),
+            refused: BTreeSet::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
             lateness: lateness::Lateness::default(),
             closed: BTreeMap::new(),
@@ -405,6 +410,10 @@ impl<'p> World<'p> {
         self.wait_until(at).await;
         match todo {
             Todo::Link(link, change) => self.turn_link(link, change).await,
+            // A node that has not joined has nothing to copy yet.
+            Todo::Backup(name, event) if !self.identities.contains_key(&name) => {
+                self.put(at + WATCH_EVERY, Todo::Backup(name, event));
+            }
             Todo::Backup(name, event) => {
                 if let Some(site) = self.sites.get(&name) {
                     let copy = site.disk().copy(self.random.next_u64());

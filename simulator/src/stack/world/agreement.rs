@@ -36,6 +36,7 @@ impl World<'_> {
             self.watch();
             self.start_due(self.now()).await;
             self.check(&[], Look::Frontiers).await;
+            self.replace_refused().await;
         }
         outcome.lateness = self.lateness();
         outcome

@@ -11,6 +11,7 @@ use super::{Outcome, World};
 use crate::checks::{self, Held};
 use crate::holding::{Holding, Look};
 use crate::plan::{Action, Event, Name};
+use crate::scenario::Kind;
 use crate::trace::{Happening, Member, Told};
 
 /// How often all stores are read as far as what was acknowledged.
@@ -78,10 +79,27 @@ impl World<'_> {
 
     fn show(&mut self, length: u64) {
         for entry in self.book.take(length) {
-            if let Happening::Replica { event: Told::Cloned(_) | Told::RefusedAsClone(_), .. } = entry.what {
-                self.has_seen_a_twin = true;
-            }
+            self.note_copies(&entry.what);
             self.checks.happened(&entry);
+        }
+    }
+
+    fn note_copies(&mut self, what: &Happening) {
+        if let Happening::Replica { event: Told::Cloned(_) | Told::RefusedAsClone(_), .. } = what {
+            self.has_seen_a_twin = true;
+        }
+        if let Happening::Fault { member, kind, .. } = what
+            && **kind == *Kind::CloneDisk.name()
+        {
+            self.copied.insert((&**member).into());
+        }
+        if let Happening::Replica { member, event: Told::RefusedAsClone(_) } = what
+            && self.copied.contains(&**member)
+        {
+            self.refused.insert((&**member).into());
+        }
+        if let Happening::LinkLive { member, .. } = what {
+            self.refused.remove(&**member);
         }
     }
 

@@ -39,15 +39,28 @@ impl World<'_> {
         }
         let up: Vec<Name> = self.plan.hubs.iter().map(|hub| hub.name.clone()).chain(self.joined.clone()).collect();
         for name in up {
-            if self.rotted.contains(&name)
-                && let Some(site) = self.sites.get_mut(&name)
-            {
-                site.stop().await;
-                self.give_back(&name);
-                self.tell_of_another_disk(&name);
+            if self.rotted.contains(&name) {
+                self.replace_disk(&name).await;
             }
             self.start(&name).await;
         }
+        self.replace_refused().await;
+    }
+
+    /// Of two copies of a node the hubs may have taken the one that is gone now. What is left is refused for good, and somebody
+    /// does what the message asks for: it joins anew.
+    pub(super) async fn replace_refused(&mut self) {
+        for name in std::mem::take(&mut self.refused) {
+            self.replace_disk(&name).await;
+            self.start(&name).await;
+        }
+    }
+
+    async fn replace_disk(&mut self, name: &Name) {
+        let Some(site) = self.sites.get_mut(name) else { return };
+        site.stop().await;
+        self.give_back(name);
+        self.tell_of_another_disk(name);
     }
 
     /// The checks are told of a store that is not what it was, as after any other loss.
