@@ -5,10 +5,19 @@ use std::time::Duration;
 
 use simulator::broke::Broke;
 use simulator::plan::Plan;
-use simulator::scenario::{Depth, Scenario, Span, shipped};
+use simulator::scenario::{Check, Depth, Scenario, Span, shipped};
 
 /// What is longer than this costs minutes and shows little more. The year offline has its first edit on the second day.
 const DURATION_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// Checks that hang on what a scenario does: there they must have judged something.
+const JUDGED: [(&str, Check); 5] = [
+    ("everything", Check::MissingDeletesNothing),
+    ("power-loss", Check::MissingDeletesNothing),
+    ("truck-in-tunnels", Check::MissingDeletesNothing),
+    ("two-hubs-split", Check::MissingDeletesNothing),
+    ("wrong-clocks", Check::NoWallClock),
+];
 
 /// At its own seed, and at no more than three days of virtual time.
 fn holds(name: &str) {
@@ -21,8 +30,13 @@ fn holds(name: &str) {
     limit.duration = Some(Span(duration.min(DURATION_MAX)));
     scenario.depth.insert(Depth::Stack, limit);
     let plan = Plan::expand(&scenario, scenario.seed, Depth::Stack).unwrap();
-    let broke = Broke::by(&plan, false).unwrap();
+    let asked: Vec<Check> = JUDGED.iter().filter(|(of, _)| *of == name).map(|(_, check)| *check).collect();
+    let (broke, verdicts) = Broke::judged(&plan, asked.contains(&Check::NoWallClock)).unwrap();
     assert_eq!(broke, None, "{name}");
+    for check in asked {
+        let judged = verdicts.iter().find(|(of, _, _)| *of == check).map_or(0, |(_, judged, _)| *judged);
+        assert!(judged > 0, "{name} gave no verdict on {}", check.name());
+    }
 }
 
 macro_rules! scenarios {

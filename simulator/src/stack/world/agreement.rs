@@ -48,7 +48,7 @@ impl World<'_> {
                 return Some(format!("{hub} does not answer"));
             };
             for name in &self.joined {
-                if self.revoked.contains(name) {
+                if self.is_apart(name) {
                     continue;
                 }
                 let Some(node) = list.nodes.iter().find(|node| node.name.as_str() == &**name) else {

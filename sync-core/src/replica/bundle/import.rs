@@ -295,8 +295,8 @@ impl Replica {
             self.count_fork(author)?;
         }
         if let Some(refuse) = &taken.refused {
-            let reason = refuse.message.clone();
-            self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
+            let (peer, document, reason) = (exporter, Some(refuse.document), refuse.message.clone());
+            self.outputs.push_back(Output::Event(Event::Quarantined { peer, document, reason }));
             imported.refused += 1;
             if imported.refusals.len() < BUNDLE_REFUSALS_LISTED_MAX {
                 imported.refusals.push(refuse.clone());
