@@ -13,6 +13,9 @@ use crate::stack::book::Book;
 use crate::stack::world;
 use crate::trace::Trace;
 
+/// By check, verdicts that were given, and that could not be.
+pub type Verdicts = Vec<(Check, u64, u64)>;
+
 /// What a run failed by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broke {
@@ -42,11 +45,11 @@ impl Broke {
         Self::judged(plan, with_clocks).map(|(broke, _)| broke)
     }
 
-    /// The same, with what was judged: by check, verdicts that were given, and that could not be. None at depth 1.
+    /// The same, with what was judged; nothing at depth 1.
     ///
     /// # Errors
     /// When the system gives no runtime.
-    pub fn judged(plan: &Plan, with_clocks: bool) -> io::Result<(Option<Self>, Vec<(Check, u64, u64)>)> {
+    pub fn judged(plan: &Plan, with_clocks: bool) -> io::Result<(Option<Self>, Verdicts)> {
         match plan.depth {
             Depth::Machines => {
                 let mut options = machines::Options { threads: 1, eyes: &mut machines::nobody };

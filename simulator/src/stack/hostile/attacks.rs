@@ -121,11 +121,12 @@ impl Thief {
         let mut talk: Option<(Conversation, u64)> = None;
         let mut dials = 0;
         for entry in entries {
-            if talk.is_none() {
+            // A hub may refuse one hello and take another.
+            while talk.is_none() && dials < DIALS_MAX {
                 dials += 1;
                 let hello = self.hello();
                 let head = hello.head.number;
-                talk = if dials > DIALS_MAX { None } else { self.meet(hello).await.map(|talk| (talk, head)) };
+                talk = self.meet(hello).await.map(|talk| (talk, head));
             }
             let Some((open, head)) = &mut talk else { return };
             *head += 1;
@@ -409,10 +410,9 @@ impl Thief {
         let heard = talk.hear(ANSWER_WITHIN, |message| matches!(message, Message::Close(_))).await;
         drop(talk);
         sleep(ANSWER_WITHIN).await;
-        let said = heard.into_iter().filter_map(|message| match message {
-            Message::Push(Push { entry: Some(entry), .. }) => Some(entry),
-            _ => None,
-        });
+        let said = heard
+            .into_iter()
+            .filter_map(|message| if let Message::Push(Push { entry, .. }) = message { entry } else { None });
         self.push_all(said.collect()).await;
     }
 }
