@@ -1,8 +1,6 @@
-//! The only place where store and sessions meet. Sans-IO: `handle_*` in, [`Replica::poll_output`] out, and SQLite called
-//! in line.
+//! The only place where store and sessions meet. Sans-IO: `handle_*` in, [`Replica::poll_output`] out, SQLite called in line.
 //!
-//! After every call the owner drains `poll_output` and carries each output out, in order. What is transmitted was durable
-//! before it was put there (invariants 1 and 2).
+//! After every call the owner drains `poll_output` and carries each output out, in order. It was durable before (invariants 1, 2).
 
 mod admit;
 mod believed;
@@ -114,6 +112,8 @@ pub enum Event {
     Quarantined {
         /// Who sent it.
         peer: NodeId,
+        /// The document that it named, if any: of a node's document another peer only carries what the node signed.
+        document: Option<DocumentId>,
         /// Why.
         reason: String,
     },
@@ -413,7 +413,7 @@ impl Replica {
                 let tx = self.store.begin()?;
                 tx.quarantine(peer, None, &reason, frame, now.wall)?;
                 tx.commit()?;
-                self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+                self.outputs.push_back(Output::Event(Event::Quarantined { peer, document: None, reason }));
             }
         }
         self.carry_out(now, id)

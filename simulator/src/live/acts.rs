@@ -13,6 +13,7 @@ use crate::plan::{Action, Event, Name};
 use crate::proxy::LinkState;
 use crate::stack::world::{id, shape};
 use crate::trace::{Ended, Happening, Work};
+use crate::workload::files::Edit;
 
 impl World<'_> {
     /// Carries out an event, counts it and tells of it.
@@ -82,13 +83,16 @@ impl World<'_> {
                 self.cables.iter().filter(|cable| cable.from == *name).for_each(|cable| cable.state.rebind());
                 true
             }
-            Action::Edit { layer, objects, release } => {
-                let Some(content) = self.layers.get_mut(&**layer) else { return Ok(false) };
-                content.edit(*objects, event.draw);
-                self.apply_layer(name, layer, *release).await
+            Action::Edit { layer, objects, add, remove, release } => {
+                self.files.edit(layer, Edit { change: *objects, add: *add, remove: *remove }, event.draw);
+                let done = self.apply_layer(name, layer, *release).await;
+                if done && *release {
+                    self.files.note_release(Some(layer));
+                }
+                done
             }
-            // There is no command to go back yet.
-            Action::Release { back } => *back == 0 && self.release(name).await,
+            Action::Release { back: 0 } => self.release_all(name).await,
+            Action::Release { back } => self.go_back(name, *back).await,
             Action::TargetEdit { objects } => self.edit_target(name, *objects, event.draw),
             Action::Revoke { node } => {
                 let request = NodeRequest { name: id(node) };
@@ -108,6 +112,28 @@ impl World<'_> {
             | Action::Hostile { .. }
             | Action::Status { .. } => false,
         })
+    }
+
+    async fn release_all(&mut self, hub: &Name) -> bool {
+        let done = self.release(hub).await;
+        if done {
+            self.files.note_release(None);
+        }
+        done
+    }
+
+    /// Somebody takes the files of an older release and releases them.
+    async fn go_back(&mut self, hub: &Name, back: u32) -> bool {
+        if !self.members.get(hub).is_some_and(Member::answers) {
+            return false;
+        }
+        let Some(changed) = self.files.go_back(back) else { return false };
+        for layer in changed {
+            if !self.apply_layer(hub, &layer, false).await {
+                return false;
+            }
+        }
+        self.release_all(hub).await
     }
 
     /// The end of what lasted.

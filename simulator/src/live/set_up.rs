@@ -221,7 +221,7 @@ impl World<'_> {
 
     /// Gives a hub a layer as somebody keeps it in files now; whether it took it.
     pub(super) async fn apply_layer(&mut self, hub: &Name, layer: &str, release: bool) -> bool {
-        let Some(content) = self.layers.get(layer) else { return false };
+        let Some(content) = self.files.layer(layer) else { return false };
         let objects = content.keyed().into_iter().map(|keyed| keyed.object).collect();
         let (name, request) = (id(layer), LayerRequest { objects, release });
         let Some(applied) = self.ask(hub, async |hub| hub.apply_layer(&name, &request).await).await else {

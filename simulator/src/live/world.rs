@@ -18,7 +18,7 @@ use crate::proxy::{LinkState, Proxy};
 use crate::scenario;
 use crate::stack::world::shape;
 use crate::trace::{Happening, Trace, Work};
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 /// How often the world looks at its members.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -96,7 +96,8 @@ pub(super) struct World<'p> {
     /// Links by the ends that they have for a front: who dials, and whom. Those of twins are among them.
     pub(super) lanes: super::set_up::Lanes,
     pub(super) owners: Owners,
-    pub(super) layers: BTreeMap<String, LayerContent>,
+    /// What people keep in files.
+    pub(super) files: Files,
     pub(super) backups: BTreeMap<usize, PathBuf>,
     pub(super) joined: Vec<Name>,
     pub(super) revoked: Vec<Name>,
@@ -125,7 +126,6 @@ pub(super) struct Place {
 
 impl<'p> World<'p> {
     pub(super) fn new(plan: &'p Plan, place: &Place, trace: Trace) -> Self {
-        let layers = plan.layers.iter().map(|layer| (layer.name.clone(), LayerContent::new(layer, plan.seed)));
         let idle = sync_core::transport::Settings::default().idle_timeout;
         Self {
             plan,
@@ -140,7 +140,7 @@ impl<'p> World<'p> {
             cables: Vec::new(),
             lanes: super::set_up::Lanes::default(),
             owners: Owners::default(),
-            layers: layers.collect(),
+            files: Files::new(&plan.layers, plan.seed),
             backups: BTreeMap::new(),
             joined: Vec::new(),
             revoked: Vec::new(),

@@ -17,7 +17,7 @@ use super::member::Member;
 use super::queue::Queue;
 use crate::disk::Disk;
 use crate::plan::{self, Plan};
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 /// Something that is due at a member.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ pub(super) struct Part<'p> {
     /// Numbers of the plan's events that happen here, and how far they went.
     pub(super) events: Vec<usize>,
     pub(super) next_event: usize,
-    pub(super) layers: BTreeMap<String, LayerContent>,
+    pub(super) files: Files,
     /// The member that is the twin of an event.
     pub(super) twins: BTreeMap<usize, usize>,
     pub(super) backups: BTreeMap<usize, Disk>,

@@ -448,6 +448,12 @@ impl Site {
         self.mend_disk();
     }
 
+    /// How much fits on its disk, in bytes; `None`: whatever comes.
+    #[must_use]
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity
+    }
+
     /// Ends every fault of its disk.
     pub fn mend_disk(&self) {
         self.disk.set_faults(Faults { capacity: self.capacity, ..Faults::default() });

@@ -12,6 +12,7 @@ use sync_core::transport::Settings;
 use tokio::time::Instant;
 
 use super::book::Book;
+use super::hostile::UnderWay;
 use super::site::{Look, Role, Site, SiteConfig, SiteError};
 use super::wall::WallClock;
 use crate::checks::Checks;
@@ -25,7 +26,7 @@ use crate::plan::{Action, Event, Name, Plan, PlannedClock};
 use crate::random::Random;
 use crate::scenario::{self, LinkState};
 use crate::trace::{Happening, Work};
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 mod agreement;
 mod asking;
@@ -40,6 +41,7 @@ mod traffic;
 mod words;
 
 pub use outcome::{Outcome, Tally};
+pub(crate) use words::id;
 pub(super) use words::policy;
 pub use words::shape;
 
@@ -79,9 +81,13 @@ pub(super) enum Todo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     Pause,
-    Disk,
+    DiskFull,
+    LyingSyncs,
+    IoErrors,
     Drift,
     Twin,
+    /// The attack of the plan's event of this number.
+    Attack(usize),
 }
 
 /// A world.
@@ -91,7 +97,7 @@ pub(super) struct World<'p> {
     pub(super) sites: BTreeMap<Name, Site>,
     pub(super) twins: BTreeMap<Name, Site>,
     pub(super) identities: BTreeMap<Name, Identity>,
-    pub(super) layers: BTreeMap<String, LayerContent>,
+    pub(super) files: Files,
     pub(super) backups: BTreeMap<usize, Disk>,
     pub(super) revoked: Vec<Name>,
     /// Whose disk did not keep its word: it lied about a sync or rotted.
@@ -112,6 +118,9 @@ pub(super) struct World<'p> {
     pub(super) book: Book,
     pub(super) lasting: BTreeMap<(Name, Fault), faults::Lasting>,
     pub(super) has_seen_a_twin: bool,
+    pub(super) attacks: BTreeMap<usize, UnderWay>,
+    /// The machine from which a node is attacked.
+    pub(super) attackers: BTreeMap<Name, MemberId>,
     /// Links that are down and mattered when they went down.
     mattering: BTreeSet<usize>,
     pub(super) checks: Checks,
@@ -181,7 +190,7 @@ impl<'p> World<'p> {
             sites: BTreeMap::new(),
             twins: BTreeMap::new(),
             identities: BTreeMap::new(),
-            layers: BTreeMap::new(),
+            files: Files::new(&plan.layers, plan.seed),
             backups: BTreeMap::new(),
             revoked: Vec::new(),
             doubtful: BTreeSet::new(),
@@ -198,6 +207,8 @@ impl<'p> World<'p> {
             book,
             lasting: BTreeMap::new(),
             has_seen_a_twin: false,
+            attacks: BTreeMap::new(),
+            attackers: BTreeMap::new(),
             mattering: BTreeSet::new(),
             checks: Checks::new(&plan.checks),
             guests,
@@ -219,8 +230,6 @@ impl<'p> World<'p> {
                 world.internet.add_line(from, to, Shape::default(), seed);
             }
         }
-        let layers = plan.layers.iter().map(|layer| (layer.name.clone(), LayerContent::new(layer, plan.seed)));
-        world.layers = layers.collect();
         world
     }
 
@@ -240,13 +249,13 @@ impl<'p> World<'p> {
         disk: &scenario::Disk,
         clock: PlannedClock,
     ) -> Site {
-        self.members += 1;
+        let member = self.new_member();
         let shown =
             if clock.keeps_time { i64::try_from(self.plan.start.0).unwrap_or(0) * 1000 + clock.offset.0 } else { 0 };
         let config = SiteConfig {
             name: id(name),
             role,
-            member: MemberId(self.members),
+            member,
             seed: Stream::new(self.plan.seed, &["site", seeded]).next_u64(),
             geometry: Geometry {
                 sector_bytes: u32::try_from(disk.sector.0).unwrap_or(4096),
@@ -259,6 +268,12 @@ impl<'p> World<'p> {
             interval: LOOK_EVERY,
         };
         Site::new(config, self.internet.clone())
+    }
+
+    /// The number of another machine.
+    pub(super) fn new_member(&mut self) -> MemberId {
+        self.members += 1;
+        MemberId(self.members)
     }
 
     pub(super) fn member(&self, name: &Name) -> Option<MemberId> {
@@ -299,9 +314,13 @@ impl<'p> World<'p> {
     }
 
     pub(super) async fn apply_layer(&mut self, hub: &Name, layer: &str, release: bool) -> bool {
-        let Some(content) = self.layers.get(layer) else { return false };
+        let Some(content) = self.files.layer(layer) else { return false };
         let command = AdminCommand::ApplyLayer { name: id(layer), objects: content.keyed(), release };
-        self.ask(hub, command).await.is_some()
+        let done = self.ask(hub, command).await.is_some();
+        if done && release {
+            self.files.note_release(Some(layer));
+        }
+        done
     }
 
     /// Lets a node in at the first of its hubs that answers. `false`: to be tried again.
@@ -486,10 +505,4 @@ impl<'p> World<'p> {
             }
         }
     }
-}
-
-/// A name of a plan as the engine has it.
-#[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
-pub(crate) fn id(name: &str) -> sync_core::id::Name {
-    sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
 }

@@ -165,8 +165,8 @@ impl Replica {
             None => {}
         }
         if let Some(refuse) = taken.refused.as_ref().filter(|_| taken.is_quarantined) {
-            let reason = refuse.message.clone();
-            self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+            let (document, reason) = (Some(refuse.document), refuse.message.clone());
+            self.outputs.push_back(Output::Event(Event::Quarantined { peer, document, reason }));
         }
         if let Some(link) = self.links.get_mut(&id) {
             // What a peer sends it holds: it need not come back.

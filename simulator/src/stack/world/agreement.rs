@@ -54,9 +54,6 @@ impl World<'_> {
             };
             answers.push(Answers { hub: hub.to_string(), nodes, layers });
         }
-        answers::disagreement(
-            &answers,
-            self.joined.iter().filter(|name| !self.revoked.contains(name)).map(|name| &**name),
-        )
+        answers::disagreement(&answers, self.joined.iter().filter(|name| !self.is_apart(name)).map(|name| &**name))
     }
 }

@@ -45,7 +45,7 @@ impl World<'_> {
 
     /// Shows what happened, and what these members hold, in the order in which that was so.
     pub(super) async fn check(&mut self, members: &[Name], look: Look) {
-        for name in members {
+        for name in members.iter().filter(|_| !self.checks.is_idle()).collect::<Vec<_>>() {
             let Some(read) = self.read(name, look).await else { continue };
             let Ok(Read { length, at, holding, target }) = read else {
                 self.unread += 1;
@@ -103,12 +103,17 @@ impl World<'_> {
         }
     }
 
+    /// Whether nothing is asked of a node in the end: its enrolment was taken back, or somebody else has its key.
+    pub(super) fn is_apart(&self, name: &Name) -> bool {
+        self.revoked.contains(name) || self.checks.facts().of(name).is_hostile
+    }
+
     /// What honest members still differ in, by their stores.
     pub(super) async fn difference(&mut self) -> Option<String> {
         let mut holdings = BTreeMap::new();
         let hubs = self.plan.hubs.iter().map(|hub| hub.name.clone());
         for name in hubs.chain(self.joined.clone()).collect::<Vec<_>>() {
-            if self.revoked.contains(&name) {
+            if self.is_apart(&name) {
                 continue;
             }
             let Some(holding) = self.hold(&name, Look::Frontiers).await else {
@@ -121,7 +126,7 @@ impl World<'_> {
 
     /// What the run came to.
     pub(super) async fn conclude(&mut self, outcome: &mut Outcome) {
-        let nodes: Vec<Name> = self.joined.iter().filter(|name| !self.revoked.contains(name)).cloned().collect();
+        let nodes: Vec<Name> = self.joined.iter().filter(|name| !self.is_apart(name)).cloned().collect();
         for name in nodes {
             if let Some(holding) = self.hold(&name, Look::Frontiers).await {
                 outcome.ending.insert((&*name).into(), holding.agent.objects);

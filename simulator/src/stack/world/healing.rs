@@ -1,6 +1,6 @@
 //! The healing: whatever lasts ends, and all that is down starts.
 
-use super::{Fault, Todo, World};
+use super::{Todo, World};
 use crate::net::line::Line;
 use crate::plan::Name;
 use crate::trace::Happening;
@@ -10,19 +10,15 @@ impl World<'_> {
     pub(super) async fn heal(&mut self) {
         self.is_healed = true;
         self.book.tell(Happening::Healed);
-        for name in self.twins.keys().cloned().collect::<Vec<_>>() {
-            self.finish(&name, Fault::Twin).await;
+        for (name, fault) in self.lasting.keys().cloned().collect::<Vec<_>>() {
+            self.finish(&name, fault).await;
         }
         let true_ms = i64::try_from(self.plan.start.0).unwrap_or(0) * 1000
             + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX);
-        for name in self.sites.keys().cloned().collect::<Vec<_>>() {
-            self.finish(&name, Fault::Pause).await;
-            self.finish(&name, Fault::Disk).await;
-            self.finish(&name, Fault::Drift).await;
-            if let Some(site) = self.sites.get(&name) {
-                site.wall().set(true_ms);
-                site.wall().set_drift(0);
-            }
+        for site in self.sites.values() {
+            site.mend_disk();
+            site.wall().set(true_ms);
+            site.wall().set_drift(0);
         }
         for (number, link) in self.plan.links.iter().enumerate() {
             self.change_link(number, link.changes.len().saturating_sub(1));
