@@ -10,7 +10,7 @@ use simulator::trace::{Happening, Work};
 use simulator::{Fleet, FleetError, Rehearsal, RehearsalError};
 
 #[path = "../examples/cold_storage.rs"]
-#[expect(dead_code, reason = "its main is for `cargo run --example`")]
+#[expect(dead_code, unreachable_pub, reason = "its main is for `cargo run --example`, and here it is a module")]
 mod cold_storage;
 
 const TWO_HOURS: &str = r#"

@@ -40,7 +40,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Whether it took effect.
+    /// Whether it took effect. What lasts ends by the plan's time, so that the order of things is the plan's on a busy machine too.
     async fn act(&mut self, number: usize, event: &Event) -> Result<bool, LiveError> {
         let name = &event.on;
         Ok(match &event.action {
@@ -54,7 +54,7 @@ impl World<'_> {
             Action::Crash { down } | Action::PowerLoss { down, .. } => {
                 let killed = self.kill(name).await?;
                 if killed {
-                    self.put(self.now() + *down, Todo::Start(name.clone()));
+                    self.put(event.at + *down, Todo::Start(name.clone()));
                 }
                 killed
             }
@@ -62,7 +62,7 @@ impl World<'_> {
                 let Some(member) = self.members.get_mut(name) else { return Ok(false) };
                 let paused = member.pause().await?;
                 if paused {
-                    self.put(self.now() + *lasts, Todo::End(name.clone(), Fault::Pause));
+                    self.put(event.at + *lasts, Todo::End(name.clone(), Fault::Pause));
                 }
                 paused
             }
@@ -74,7 +74,7 @@ impl World<'_> {
                 stopped
             }
             Action::RestoreBackup { .. } => self.restore(name, number).await?,
-            Action::CloneDisk { lasts } => self.clone_disk(name, number, *lasts).await?,
+            Action::CloneDisk { lasts } => self.clone_disk(name, number, event.at + *lasts).await?,
             Action::AddressChange => {
                 self.move_away(name);
                 true
@@ -202,7 +202,7 @@ impl World<'_> {
     }
 
     /// A second process on a copy of a node's files, over links of its own that are never cut.
-    async fn clone_disk(&mut self, name: &Name, event: usize, lasts: Duration) -> Result<bool, LiveError> {
+    async fn clone_disk(&mut self, name: &Name, event: usize, until: Duration) -> Result<bool, LiveError> {
         let data = self.work.join(format!("{name}-twin-{event}"));
         let Some(member) = self.members.get_mut(name).filter(|member| member.is_up()) else { return Ok(false) };
         member.copy_to(&data).await?;
@@ -224,7 +224,7 @@ impl World<'_> {
             let said = old.kill().await?;
             self.judge_words(name, said);
         }
-        self.put(self.now() + lasts, Todo::End(name.clone(), Fault::Twin));
+        self.put(until, Todo::End(name.clone(), Fault::Twin));
         Ok(true)
     }
 

@@ -222,4 +222,28 @@ mod tests {
         });
         assert!(why.await.unwrap().to_string().contains("exit status: 3"));
     }
+
+    #[test]
+    fn a_panic_ends_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let number = std::sync::Mutex::new(None);
+        let play = || {
+            runtime.block_on(async {
+                let mut member = shell(folder.path(), "echo running; cat");
+                member.start().await.unwrap();
+                *number.lock().unwrap() = member.process.as_ref().and_then(Process::id);
+                member.pause().await.unwrap();
+                std::panic::resume_unwind(Box::new("as it should"));
+            });
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).is_err());
+        let number = number.lock().unwrap().unwrap();
+        // A process that was killed and not waited for yet has no command line any more.
+        let gone = crate::process::until("it to be gone", Duration::from_secs(10), async || {
+            let line = fs::read_to_string(format!("/proc/{number}/cmdline")).unwrap_or_default();
+            if line.is_empty() { Ok(()) } else { Err(line) }
+        });
+        runtime.block_on(gone).unwrap();
+    }
 }

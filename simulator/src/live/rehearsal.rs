@@ -158,10 +158,9 @@ fn bar(plan: &Plan) -> ProgressBar {
 
 fn verdict(plan: &Plan, options: &Options, trace: &Path, outcome: &Outcome) -> String {
     let (nodes, hubs) = (plan.nodes.len(), plan.hubs.len());
-    let mut lines = vec![format!(
-        "{}, seed {}, depth 3: {nodes} nodes, {hubs} hubs as processes, {} times faster",
-        plan.name, plan.seed, options.speed
-    )];
+    let speed = if options.speed > 1 { format!(", {} times faster", options.speed) } else { String::new() };
+    let mut lines =
+        vec![format!("{}, seed {}, depth 3: {nodes} nodes, {hubs} hubs as processes{speed}", plan.name, plan.seed)];
     for (kind, tally) in &outcome.events {
         lines.push(format!("  {kind:<16} {} planned, {} took effect", tally.planned, tally.reached));
     }

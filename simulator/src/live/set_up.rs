@@ -34,7 +34,9 @@ const TOKEN_TTL_SECONDS: u64 = 3600;
 
 /// Links by who dials and who is dialled. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lanes(Arc<Mutex<BTreeMap<(Name, Name), Arc<LinkState>>>>);
+pub(super) struct Lanes(Arc<Mutex<ByEnds>>);
+
+type ByEnds = BTreeMap<(Name, Name), Arc<LinkState>>;
 
 impl Lanes {
     pub(super) fn add(&self, from: &Name, to: &Name, link: &Arc<LinkState>) {
@@ -51,7 +53,7 @@ impl Lanes {
     }
 
     /// Plain data: a panic elsewhere leaves nothing half-written.
-    fn lanes(&self) -> MutexGuard<'_, BTreeMap<(Name, Name), Arc<LinkState>>> {
+    fn lanes(&self) -> MutexGuard<'_, ByEnds> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,11 +23,17 @@ use crate::workload::files::Files;
 /// How often the world looks at its members.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
-/// How long a hub may take to answer a command; it takes milliseconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a hub may take to answer a command. It takes milliseconds; a busy machine gets the rest.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long whoever could not do something now waits before the next try.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a silent link counts as alive at least, how many ways over it on top, and how much it carries meanwhile. With less,
+/// links that are slow and lose a datagram would hardly come up.
+const PATIENCE_MIN: Duration = Duration::from_secs(2);
+const PATIENT_WAYS: u32 = 12;
+const HANDSHAKE_BITS: u64 = 80_000;
 
 /// How often figures of all members go into the trace, of the time up to the healing.
 const SAMPLES: u32 = 40;
@@ -132,7 +138,7 @@ impl<'p> World<'p> {
             program: place.program.clone(),
             work: place.work.clone(),
             // Of hurried outages most would be over before production's half a minute is.
-            idle_timeout: (idle / place.speed.max(1)).max(Duration::from_secs(2)),
+            idle_timeout: (idle / place.speed.max(1)).max(patience(plan)).min(idle),
             day: Duration::from_secs(24 * 3600) / place.speed.max(1),
             members: BTreeMap::new(),
             twins: BTreeMap::new(),
@@ -300,8 +306,11 @@ impl<'p> World<'p> {
         }
     }
 
-    /// A hub made a release.
+    /// A hub made a release, unless there was nothing to release.
     pub(super) fn released(&mut self, hub: &Name, version: u64) {
+        if self.releases.last().is_some_and(|(_, last)| *last == version) {
+            return;
+        }
         let at = self.millis();
         self.releases.push((at, version));
         self.tell(Happening::Work { member: (&**hub).into(), work: Work::Release { version } });
@@ -366,6 +375,16 @@ impl<'p> World<'p> {
         }
         Ok(())
     }
+}
+
+/// How long a link of the plan may have to be silent while it works: some round trips and a handshake's bytes on the slowest.
+fn patience(plan: &Plan) -> Duration {
+    let slowest = |link: &scenario::Link| {
+        let rate = [link.to_hub, link.to_node].into_iter().flatten().map(|rate| rate.0).min();
+        let handshake = rate.and_then(|rate| (HANDSHAKE_BITS * 1000).checked_div(rate)).unwrap_or(0);
+        (link.latency.0 + link.jitter.0) * PATIENT_WAYS + Duration::from_millis(handshake)
+    };
+    PATIENCE_MIN + plan.profiles.values().map(slowest).max().unwrap_or_default()
 }
 
 /// Whether an action has a place at this depth; disks and clocks are this machine's, and so is what workloads say.
