@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::error::StoreError;
 use crate::limits::COMPRESSED_BYTES_MAX;
@@ -23,8 +23,9 @@ pub(super) struct Compressed {
 }
 
 thread_local! {
-    /// One for each thread that owns a store: its tables are made once.
+    /// One of each for each thread that owns a store: their tables are made once.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// The frame; `None` where zstd cannot have its memory.
@@ -53,7 +54,12 @@ pub(super) fn decompress(stored: Vec<u8>, size: u64, place: &'static str) -> Res
     }
     let damaged = || StoreError::Corrupt { place };
     let length = usize::try_from(size).ok().filter(|_| size <= COMPRESSED_BYTES_MAX).ok_or_else(damaged)?;
-    let plain = zstd::bulk::decompress(&stored, length).map_err(|_| damaged())?;
+    let plain = DECOMPRESSOR.with_borrow_mut(|kept| {
+        let mut decompressor = kept.take().or_else(|| Decompressor::new().ok()).ok_or_else(damaged)?;
+        let plain = decompressor.decompress(&stored, length).map_err(|_| damaged());
+        *kept = Some(decompressor);
+        plain
+    })?;
     if plain.len() == length { Ok(plain) } else { Err(damaged()) }
 }
 
