@@ -355,10 +355,6 @@ pub const REVOKED_MAX: usize = 8_192;
 /// Statements that a store keeps parsed, at some 5 KiB each: more than there are, so that each is parsed once.
 pub const STATEMENTS_KEPT_MAX: usize = 256;
 
-/// Statements that a node's store keeps parsed: those of a report, a reconnect and a release fit. The others are parsed again,
-/// which takes some 20 us, when one of them is due once in a while.
-pub const NODE_STATEMENTS_KEPT_MAX: usize = 96;
-
 /// Loaded documents that a replica keeps for the next change: one for each node of a large fleet. A hub with more nodes than
 /// these that report in turn loads each again, which takes it several times as long as the rest of a report.
 pub const LOADED_DOCUMENTS_MAX: usize = 16 * 1024;

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::limits::{NODE_STATEMENTS_KEPT_MAX, STATEMENTS_KEPT_MAX};
+use crate::limits::STATEMENTS_KEPT_MAX;
 
 pub use crate::position::chain_origin;
 pub use documents::{DocumentRow, StoredDocument, Weight};
@@ -213,11 +213,6 @@ impl Store {
     #[must_use]
     pub fn rows_written(&self) -> u64 {
         self.connection.total_changes()
-    }
-
-    /// Keeps fewer statements than a hub needs, for a replica that does the same few things again and again.
-    pub(crate) fn keep_statements_of_a_node(&self) {
-        self.connection.set_prepared_statement_cache_capacity(NODE_STATEMENTS_KEPT_MAX);
     }
 
     /// Begins a transaction that may write.

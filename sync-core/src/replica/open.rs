@@ -6,7 +6,7 @@ use super::Replica;
 use crate::document::ActorBytes;
 use crate::env::{Entropy, Witness};
 use crate::id::{Incarnation, Nonce, StoreId};
-use crate::identity::{CaPin, Identity, IdentityError, Role, SigningKey};
+use crate::identity::{CaPin, Identity, IdentityError, SigningKey};
 use crate::store::{OpenError, Store, StoreError, StoreIdentity};
 
 /// Why a replica cannot be opened. The data folder is as it was.
@@ -76,9 +76,6 @@ impl Replica {
         let stored = tx.identity()?.ok_or(ReplicaError::NoIdentity)?;
         drop(tx);
         let identity = from_stored(&stored)?;
-        if identity.role() == Role::Node {
-            store.keep_statements_of_a_node();
-        }
         let mut random = [0; 8];
         entropy.fill(&mut random);
         let catch_ups = super::catch_ups::CatchUps::new(entropy);
