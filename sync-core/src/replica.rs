@@ -27,8 +27,10 @@ mod open;
 mod reconcile;
 pub mod roster;
 mod scope;
+mod timeouts;
 mod transfer;
 mod write;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -157,6 +159,8 @@ struct Link {
     diverged: bool,
     /// What passed since it was last written down.
     traffic: PeerTraffic,
+    /// When its session wants to be called, as [`timeouts::Timeouts`] has it.
+    timeout: Option<Instant>,
 }
 
 /// An older frontier of a document that was sent on the way to an entry of the feed.
@@ -198,10 +202,13 @@ pub struct Replica {
     packed: transfer::PackedTransfers,
     catch_ups: catch_ups::CatchUps,
     contacts: contacts::Contacts,
+    timeouts: timeouts::Timeouts,
     witness: Witness,
     loads: loads::Loads,
     /// When a generation has grown enough to be cut.
     policy: CutPolicy,
+    /// Rows that were written and are none of [`Replica::content_written`].
+    aside: u64,
 }
 
 impl std::fmt::Debug for Replica {
@@ -231,12 +238,6 @@ impl Replica {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
-    }
-
-    /// Rows of the store that were written since the start. While the number stands still, whatever was read is as it was.
-    #[must_use]
-    pub fn rows_written(&self) -> u64 {
-        self.store.rows_written()
     }
 
     /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
@@ -271,30 +272,6 @@ impl Replica {
     /// The next thing to carry out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// When [`Replica::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links.values().filter_map(|link| link.session.poll_timeout()).chain(self.contacts.due()).min()
-    }
-
-    /// Lets time-outs pass.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn handle_timeout(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.contacts.due().is_some_and(|due| due <= now.instant) {
-            self.write_down_contacts()?;
-        }
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.session.handle_timeout(now.instant);
-            }
-            self.carry_out(now, id)?;
-        }
-        Ok(())
     }
 
     /// A link to a verified peer came up. An older link of the same peer is closed: the peer lost it, or is a twin.
@@ -351,6 +328,7 @@ impl Replica {
             shown: [self.identity.id(), peer.id()].into(),
             diverged: false,
             traffic,
+            timeout: None,
         };
         self.links.insert(id, link);
         self.link_of.insert(peer.id(), id);
@@ -425,6 +403,7 @@ impl Replica {
     /// [`StoreError`]: the traffic of links that ended could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.timeouts.forget(id, link.timeout);
         self.link_of.remove(&link.peer);
         self.linked_hubs.remove(&link.peer);
         self.flow.forget(link.counted);
