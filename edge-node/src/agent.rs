@@ -41,13 +41,17 @@ pub struct Pass {
     goal: Option<Goal>,
     awaited: Option<HeldBack>,
     inventory: Inventory,
-    /// [`Replica::rows_written`] when it was read.
-    rows_written: u64,
+    /// [`Replica::content_written`] when it was read.
+    content_written: u64,
     /// What the target looked like when it was as it should be, and what there was to say of it but for its remarks.
     idle: Option<(Seen, PassResult)>,
     /// What the database says already.
     said: Option<PassResult>,
+    /// The last report, and the incarnation under which it was made, once they were read.
+    reported: Option<Reported>,
 }
+
+type Reported = (Option<ObservedState>, Option<u32>);
 
 /// What a pass found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,8 +82,8 @@ pub fn begin(replica: &mut Replica) -> Result<Pass, StoreError> {
     let (goal, awaited) = goal(replica)?;
     let inventory = replica.inspect(|tx| tx.local::<Inventory>(INVENTORY))?.unwrap_or_default();
     // Last, because reading may write down what is complete.
-    let rows_written = replica.rows_written();
-    Ok(Pass { goal, awaited, inventory, rows_written, idle: None, said: None })
+    let content_written = replica.content_written();
+    Ok(Pass { goal, awaited, inventory, content_written, idle: None, said: None, reported: None })
 }
 
 /// What the last report says that the target holds.
@@ -108,7 +112,7 @@ impl Pass {
     /// Whether [`begin`] would read the same again.
     #[must_use]
     pub fn is_current(&self, replica: &Replica) -> bool {
-        self.rows_written == replica.rows_written()
+        self.content_written == replica.content_written()
     }
 
     /// Whether [`commit`] has nothing to write about this result, while the pass is current.
@@ -230,16 +234,21 @@ pub fn commit(
     inventory: Option<&Inventory>,
 ) -> Result<(), WriteError> {
     let incarnation = replica.incarnation().number;
-    let (before, reported): (Option<ObservedState>, Option<u32>) =
-        replica.inspect(|tx| Ok::<_, StoreError>((tx.local(OBSERVED)?, tx.local(INCARNATION)?)))?;
+    let was_current = pass.is_current(replica);
+    let (before, reported): Reported = match pass.reported.take().filter(|_| was_current) {
+        Some(reported) => reported,
+        None => replica.inspect(|tx| Ok::<_, StoreError>((tx.local(OBSERVED)?, tx.local(INCARNATION)?)))?,
+    };
     let newly_applied = pass.goal.as_ref().filter(|goal| result.is_complete && !goal.is_applied);
     let observed = observe(now, pass, result, before.as_ref());
     let report = before.as_ref() != Some(&observed) || reported.unwrap_or(1) != incarnation;
     let stored = inventory.filter(|inventory| **inventory != pass.inventory);
     if stored.is_none() && newly_applied.is_none() && !report {
         pass.said = Some(result.clone());
+        pass.reported = Some((before, reported));
         return Ok(());
     }
+    let is_report_alone = stored.is_none() && newly_applied.is_none();
     let own = DocumentKey::observed(replica.identity().id());
     replica.edit(now, |edit| {
         if let Some(inventory) = stored {
@@ -251,7 +260,9 @@ pub fn commit(
         }
         if report {
             edit.tx().set_local(OBSERVED, &observed)?;
-            edit.tx().set_local(INCARNATION, &incarnation)?;
+            if reported != Some(incarnation) {
+                edit.tx().set_local(INCARNATION, &incarnation)?;
+            }
             #[cfg(feature = "mutants")]
             if planted(Mutant::ReportLostOffline)
                 && !edit.tx().local::<LinkRecord>(LINK)?.is_some_and(|link| link.is_up)
@@ -260,8 +271,15 @@ pub fn commit(
             }
             edit.report(&own, &to_state(&observed))?;
         }
-        Ok(())
-    })
+        Ok::<_, WriteError>(())
+    })?;
+    if was_current && is_report_alone {
+        // A report is nothing that a pass reads but here, so the pass stays current. What was repaired counts once.
+        pass.content_written = replica.content_written();
+        pass.said = Some(result.clone()).filter(|result| result.repaired.is_empty());
+        pass.reported = Some((Some(observed), Some(incarnation)));
+    }
+    Ok(())
 }
 
 fn observe(now: Now, pass: &Pass, result: &PassResult, before: Option<&ObservedState>) -> ObservedState {
@@ -312,5 +330,50 @@ fn condition(
                 message: error.cloned().unwrap_or_default(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_core::env::{Entropy, no_witness};
+    use sync_core::id::Name;
+    use sync_core::identity::{CertificateAuthority, Role, SigningKey};
+    use sync_core::store::Store;
+
+    use super::*;
+
+    struct Zeros;
+
+    impl Entropy for Zeros {
+        fn fill(&mut self, target: &mut [u8]) {
+            target.fill(0);
+        }
+    }
+
+    fn replica() -> Replica {
+        let authority = CertificateAuthority::create(&mut Zeros, Name::new("fleet").unwrap()).unwrap();
+        let identity = authority.identity(&mut Zeros, SigningKey::from_seed([1; 32]), Role::Node).unwrap();
+        let mut store = Store::open_in_memory().unwrap();
+        Replica::init(&mut store, &identity, &mut Zeros).unwrap();
+        Replica::open(store, &mut Zeros, no_witness()).unwrap()
+    }
+
+    #[test]
+    fn a_pass_goes_on_after_its_own_report_and_not_after_anything_else_was_written() {
+        let mut replica = replica();
+        let mut pass = begin(&mut replica).unwrap();
+        let quiet = PassResult::default();
+        commit(&mut replica, Now::default(), &mut pass, &quiet, None).unwrap();
+        assert!(pass.is_current(&replica) && pass.has_said(&quiet));
+        let repaired = PassResult { repaired: vec!["apps/Deployment/shop/web".to_owned()], ..PassResult::default() };
+        for times in 1..=3 {
+            commit(&mut replica, Now::default(), &mut pass, &repaired, None).unwrap();
+            assert!(pass.is_current(&replica) && !pass.has_said(&repaired));
+            let report = replica.inspect(|tx| tx.local::<ObservedState>(OBSERVED)).unwrap().unwrap();
+            assert_eq!(report.repairs, times);
+        }
+        let link = |replica: &mut Replica| replica.edit(Now::default(), |edit| edit.tx().set_local("edge.link", &1));
+        link(&mut replica).unwrap();
+        assert!(!pass.is_current(&replica));
     }
 }

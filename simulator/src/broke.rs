@@ -13,6 +13,9 @@ use crate::stack::book::Book;
 use crate::stack::world;
 use crate::trace::Trace;
 
+/// By check, verdicts that were given, and that could not be.
+pub type Verdicts = Vec<(Check, u64, u64)>;
+
 /// What a run failed by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broke {
@@ -39,12 +42,20 @@ impl Broke {
     /// # Errors
     /// When the system gives no runtime.
     pub fn by(plan: &Plan, with_clocks: bool) -> io::Result<Option<Self>> {
+        Self::judged(plan, with_clocks).map(|(broke, _)| broke)
+    }
+
+    /// The same, with what was judged; nothing at depth 1.
+    ///
+    /// # Errors
+    /// When the system gives no runtime.
+    pub fn judged(plan: &Plan, with_clocks: bool) -> io::Result<(Option<Self>, Verdicts)> {
         match plan.depth {
             Depth::Machines => {
                 let mut options = machines::Options { threads: 1, eyes: &mut machines::nobody };
                 match machines::run(plan, &mut options, |_| ()) {
-                    Ok(it) => Ok(Self::of(&it.broken, it.agreed_after, it.disagreement.as_deref())),
-                    Err(error) => Ok(Some(Self { check: None, sentence: error.to_string() })),
+                    Ok(it) => Ok((Self::of(&it.broken, it.agreed_after, it.disagreement.as_deref()), Vec::new())),
+                    Err(error) => Ok((Some(Self { check: None, sentence: error.to_string() }), Vec::new())),
                 }
             }
             Depth::Stack | Depth::Live => {
@@ -53,7 +64,7 @@ impl Broke {
                 if with_clocks && it.broken.is_empty() && clocks::with_right_clocks(plan).is_some() {
                     judge_clocks(plan, &mut it)?;
                 }
-                Ok(Self::of(&it.broken, it.agreed_after, it.disagreement.as_deref()))
+                Ok((Self::of(&it.broken, it.agreed_after, it.disagreement.as_deref()), it.verdicts))
             }
         }
     }

@@ -114,6 +114,12 @@ impl Checks {
         &self.facts
     }
 
+    /// Whether no check looks at stores while the run goes on.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.watches.is_empty()
+    }
+
     /// Something happened.
     pub fn happened(&mut self, entry: &Entry) {
         self.facts.happened(entry);

@@ -25,8 +25,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a hub and agents on this machine, cut a link, heal it, and check that everything converged
+    /// Run a hub and agents as processes of this machine, cut a link, heal it, and check that everything converged; or do with
+    /// them what a scenario says, as `run --depth 3`
     Live {
+        /// The name of a scenario that comes with this program, or a file [default: one outage]
+        #[arg(conflicts_with_all = ["nodes", "source"])]
+        scenario: Option<String>,
         /// How many nodes to run
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
         nodes: u16,
@@ -36,20 +40,19 @@ enum Command {
         /// Keep the work folder (databases, targets, logs) and print its path
         #[arg(long)]
         keep: bool,
+        #[command(flatten)]
+        of_scenario: OfScenario,
     },
-    /// Run a scenario in virtual time, heal the world, and check that all agree
+    /// Run a scenario, in virtual time unless it is at depth 3, heal the world, and check that all agree
     Run {
         /// The name of a scenario that comes with this program, or a file
         scenario: String,
-        /// The seed, below 2^63 [default: the scenario's]
-        #[arg(long, value_parser = clap::value_parser!(u64).range(..1 << 63))]
-        seed: Option<u64>,
-        /// How real: 1 is thousands of replicas as machines, 2 the real stack [default: 2, or what the scenario has]
+        /// How real: 1 is thousands of replicas as machines, 2 the real stack, 3 processes in real time [default: 2, or what the
+        /// scenario has]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
         depth: Option<u8>,
-        /// Where the trace goes [default: archipel-sim/SCENARIO-SEED.jsonl in the folder for temporary files]
-        #[arg(long, value_name = "FILE")]
-        trace: Option<PathBuf>,
+        #[command(flatten)]
+        of_scenario: OfScenario,
     },
     /// Make the run of a trace again, and say where it differs
     Replay {
@@ -145,6 +148,26 @@ enum Command {
     MutantsChild(Rest),
 }
 
+/// What can be said of a scenario's run.
+#[derive(Debug, clap::Args)]
+struct OfScenario {
+    /// The seed, below 2^63 [default: the scenario's]
+    #[arg(long, requires = "scenario", value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    seed: Option<u64>,
+    /// Where the trace goes [default: archipel-sim/SCENARIO-SEED.jsonl in the folder for temporary files, with -live at depth 3]
+    #[arg(long, requires = "scenario", value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// At depth 3, how many times faster everything up to the healing happens [default: what the scenario says]
+    #[arg(long, requires = "scenario", value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    speed: Option<u32>,
+}
+
+impl OfScenario {
+    fn options(self, scenario: String, depth: Option<Depth>, keep: bool) -> rehearse::Options {
+        rehearse::Options { scenario, seed: self.seed, depth, trace: self.trace, speed: self.speed, keep }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// Bytes, round trips, time and memory of synchronisation
@@ -234,9 +257,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command {
-        Command::Live { nodes, source, keep } => live::run(&live::Options { nodes, source, keep }),
-        Command::Run { scenario, seed, depth, trace } => {
-            rehearse::run(&rehearse::Options { scenario, seed, depth: depth.and_then(numbered), trace })
+        Command::Live { scenario: None, nodes, source, keep, .. } => live::run(&live::Options { nodes, source, keep }),
+        Command::Live { scenario: Some(scenario), keep, of_scenario, .. } => {
+            rehearse::run(&of_scenario.options(scenario, Some(Depth::Live), keep))
+        }
+        Command::Run { scenario, depth, of_scenario } => {
+            rehearse::run(&of_scenario.options(scenario, depth.and_then(numbered), false))
         }
         Command::Replay { trace } => replay::run(&trace),
         Command::Report { traces, compare, out } => report::run(&report::Options { traces, compare, out }),
@@ -313,6 +339,16 @@ mod tests {
         let cli = Cli::try_parse_from(["archipel-sim", "hub", "serve", "--data", "x", "--help", "-o", "json"]).unwrap();
         let Command::Hub(rest) = cli.command else { panic!("not the hub") };
         assert_eq!(rest.arguments, ["serve", "--data", "x", "--help", "-o", "json"].map(OsString::from));
+    }
+
+    #[test]
+    fn what_is_said_of_a_scenario_needs_one() {
+        for arguments in [&["live", "--speed", "2"][..], &["live", "x", "--nodes", "2"], &["run", "x", "--speed", "0"]]
+        {
+            let all = std::iter::once("archipel-sim").chain(arguments.iter().copied());
+            assert!(Cli::try_parse_from(all).is_err(), "{arguments:?}");
+        }
+        assert!(Cli::try_parse_from(["archipel-sim", "live", "x", "--speed", "2", "--seed", "3", "--keep"]).is_ok());
     }
 
     #[test]

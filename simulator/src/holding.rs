@@ -14,7 +14,7 @@ use sync_core::store::{PeerTraffic, TableSizes};
 mod read;
 #[cfg(test)]
 mod tests;
-pub(crate) use read::{applied, is_above};
+pub(crate) use read::{applied, is_above, node_end};
 
 /// How much is read. Each also reads what those before it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

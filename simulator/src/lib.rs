@@ -1,49 +1,62 @@
 //! Rehearse disconnects on the real code.
 //!
-//! `archipel-sim live` runs a real hub and real agents as processes of this machine, cuts a link, heals it, and checks
-//! what came out.
+//! Two things are for other programs' tests: [`Rehearsal`], which runs a scenario in virtual time with an actuator and
+//! workloads of your own ([`mod@guests`]), and what it takes and gives: [`mod@scenario`], [`mod@plan`], [`mod@trace`],
+//! [`mod@random`]. `archipel-sim` is the rest: its modules are public for this package's own tests and benches, which are
+//! crates of their own, and change without notice; that is why they are hidden.
 //!
-//! `archipel-sim bench sync` and `archipel-sim bench agents` measure the same code against other engines in one run ([`mod@bench`]).
-//!
-//! [`mod@disk`] is a disk in memory under the real SQLite, for power losses and broken disks.
-//!
-//! What follows is about `live`.
-//!
-//! **Real:** the hub and the agents (the code of `archipel-hub` and `archipel-edge`, run under hidden subcommands of this
-//! binary), their command lines, SQLite and its files, QUIC and TLS over UDP sockets, process kills and restarts, the
-//! clock.
-//!
-//! **Simulated:** the network between a node and the hub is a UDP proxy on loopback ([`proxy`]) that cuts, delays and
-//! loses datagrams; the cluster is a folder that the agent writes objects to.
-//!
-//! **Not covered:** power loss (a killed process leaves its writes in the page cache), full or broken disks, wrong clocks,
-//! a Kubernetes API server, more than a few dozen nodes, and machines other than Unix ones. A live run is not
-//! reproducible from its seed: the operating system schedules it.
+//! What can be rehearsed, at which depth what is real, and what is not covered at any is in `docs/simulator.md`.
 
+mod answers;
+#[doc(hidden)]
 pub mod bench;
+#[doc(hidden)]
 pub mod broke;
+#[doc(hidden)]
 pub mod checks;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod commands;
+#[doc(hidden)]
 pub mod disk;
+#[doc(hidden)]
 pub mod embedded;
+pub mod guests;
+#[doc(hidden)]
 pub mod holding;
+#[doc(hidden)]
 pub mod live;
+#[doc(hidden)]
 pub mod machines;
 #[cfg(feature = "mutants")]
+#[doc(hidden)]
 pub mod mutants;
+#[doc(hidden)]
 pub mod net;
 pub mod plan;
+#[doc(hidden)]
 pub mod process;
+#[doc(hidden)]
 pub mod proxy;
 pub mod random;
+#[doc(hidden)]
 pub mod rehearse;
+#[doc(hidden)]
 pub mod replay;
+#[doc(hidden)]
 pub mod report;
 pub mod scenario;
+#[doc(hidden)]
 pub mod shrink;
+#[doc(hidden)]
 pub mod stack;
+#[doc(hidden)]
 pub mod swarm;
+#[doc(hidden)]
 pub mod target;
 pub mod trace;
+#[doc(hidden)]
 pub mod workload;
+
+pub use guests::{Boot, Failure, Fleet, FleetError, HubEnd, NodeEnd, Rehearsal, RehearsalError, Rehearsed};

@@ -1,4 +1,16 @@
-//! A real hub and real agents on this machine, through one outage and back.
+//! Depth 3: real hubs and agents as processes of this machine, through one outage and back ([`run`]), or through what a
+//! scenario says ([`mod@rehearsal`]).
+//!
+//! **Real:** the hub and the agents (the code of `archipel-hub` and `archipel-edge`, run under hidden subcommands of this
+//! binary), their command lines, SQLite and its files, QUIC and TLS over UDP sockets, process kills and restarts, the
+//! clock.
+//!
+//! **Simulated:** the network is UDP proxies on loopback ([`crate::proxy`]) that do to datagrams what lines of simulated
+//! networks do; the cluster is a folder that the agent writes objects to.
+//!
+//! **Not covered:** power loss (a killed process leaves its writes in the page cache), full or broken disks, wrong clocks,
+//! a Kubernetes API server, more than a few dozen nodes, and machines other than Unix ones. A live run is not
+//! reproducible from its seed: the operating system schedules it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +22,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::commands::CommandError;
 use crate::process::ProcessError;
 
+mod acts;
+mod member;
+mod owners;
+pub mod rehearsal;
 pub mod report;
 mod script;
+mod set_up;
 pub mod source;
 pub mod target;
+mod watch;
+mod world;
 
 /// How often the work folder is removed before this gives up, and the pause in between: a second in all.
 const REMOVALS_MAX: u32 = 50;
@@ -51,6 +70,9 @@ pub enum LiveError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The fleet of a scenario could not be set up, over links that are all up.
+    #[error("the fleet could not be set up: {0}")]
+    SetUp(String),
     /// Everything ran, and the outcome is wrong.
     #[error("the fleet did not converge:\n  {}", .0.join("\n  "))]
     Differs(Vec<String>),
@@ -63,44 +85,75 @@ impl LiveError {
     }
 }
 
+/// A temporary folder and a runtime, for as long as something runs on them.
+#[derive(Debug)]
+struct Work {
+    // Dropped first: its tasks hold files of the folder open.
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+    /// This program, which hubs and agents are run with.
+    program: PathBuf,
+}
+
+impl Work {
+    fn prepare() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("archipel-live-").tempdir()?;
+        Ok(Self { runtime: tokio::runtime::Runtime::new()?, folder, program: std::env::current_exe()? })
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Runs to the end, which is dropped where it stands, with all that it owns, when this program is told to stop: then
+    /// there is none.
+    fn block_on<T>(&mut self, play: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                outcome = play => Some(outcome),
+                () = interrupted() => None,
+            }
+        })
+    }
+
+    /// Ends the tasks that are left, so that nothing of this program touches the folder any more, and removes that unless it
+    /// is to be kept; then it is returned.
+    fn end(self, keep: bool) -> Option<PathBuf> {
+        drop(self.runtime);
+        let folder = self.folder.keep();
+        if keep {
+            return Some(folder);
+        }
+        remove(&folder);
+        None
+    }
+}
+
 /// Runs a fleet as `options` say. Returns 0 when it converged, 1 when not, 130 when it was interrupted.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let prepared = tempfile::Builder::new()
-        .prefix("archipel-live-")
-        .tempdir()
-        .and_then(|folder| Ok((folder, std::env::current_exe()?, tokio::runtime::Runtime::new()?)));
-    let (folder, program, runtime) = match prepared {
-        Ok(prepared) => prepared,
+    let mut work = match Work::prepare() {
+        Ok(work) => work,
         Err(error) => {
             eprintln!("cannot make a work folder or a runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let (program, folder) = (work.program.clone(), work.folder());
     // The script owns every child; when it is dropped, at its end or at a signal, they are killed.
-    let outcome = runtime.block_on(async {
-        tokio::select! {
-            outcome = script::play(options, &program, folder.path()) => Some(outcome),
-            () = interrupted() => None,
-        }
-    });
+    let outcome = work.block_on(script::play(options, &program, &folder));
     let failed = matches!(outcome, Some(Err(_)));
-    // Ends the tasks that the script left, so that nothing of this program touches the folder any more.
-    drop(runtime);
-    let work = folder.keep();
-    if !options.keep && !failed {
-        remove(&work);
-    }
+    let kept = work.end(options.keep || failed);
     match outcome {
         Some(Ok(())) => {
             println!("converged: every node holds what its assignment says");
-            if options.keep {
-                println!("work folder: {}", work.display());
+            if let Some(folder) = kept {
+                println!("work folder: {}", folder.display());
             }
             ExitCode::SUCCESS
         }
         Some(Err(error)) => {
-            eprintln!("{error}\n{}", where_to_look(&work));
+            eprintln!("{error}\n{}", where_to_look(&folder));
             ExitCode::FAILURE
         }
         None => {

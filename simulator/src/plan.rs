@@ -246,14 +246,18 @@ pub enum Action {
     Edit {
         /// The layer.
         layer: Name,
-        /// How many objects.
+        /// How many objects change.
         objects: u32,
+        /// How many are added.
+        add: u32,
+        /// How many are removed.
+        remove: u32,
         /// Whether it is released at once.
         release: bool,
     },
     /// This hub makes a release.
     Release {
-        /// How many releases it goes back; 0 releases what was edited.
+        /// How many releases it goes back; 0 releases what was edited. Going back is to apply and release what was released then.
         back: u32,
     },
     /// A workload of the node reports another status.

@@ -197,16 +197,29 @@ impl Process {
     /// # Errors
     /// [`ProcessError::System`] when the operating system refuses.
     pub async fn stop(&mut self, within: Duration) -> Result<ExitStatus, ProcessError> {
-        if let (None, Some(id)) = (self.ended(), self.child.id()) {
-            // The id stays ours until the child is waited for. The shell's own `kill` needs no unsafe code here.
-            let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh"]).arg(id.to_string()).status().await;
-            if asked.is_ok_and(|status| status.success())
-                && let Some(status) = self.end(within).await
-            {
-                return Ok(status);
-            }
+        if self.signal("TERM").await?
+            && let Some(status) = self.end(within).await
+        {
+            return Ok(status);
         }
         self.kill().await
+    }
+
+    /// Sends the child a signal, by its name without `SIG`. Whether it still ran.
+    ///
+    /// # Errors
+    /// [`ProcessError::System`] when the operating system refuses.
+    pub async fn signal(&mut self, signal: &str) -> Result<bool, ProcessError> {
+        let (None, Some(id)) = (self.ended(), self.child.id()) else { return Ok(false) };
+        // The id stays ours until the child is waited for. The shell's own `kill` needs no unsafe code here.
+        let script = ["-c", "kill -s \"$1\" \"$2\"", "sh", signal];
+        let sent = Command::new("sh").args(script).arg(id.to_string()).status().await;
+        let sent = sent.map_err(|source| ProcessError::System {
+            name: self.spec.name.clone(),
+            what: "send it a signal",
+            source,
+        })?;
+        Ok(sent.success())
     }
 
     /// Kills the child if it runs and starts `spec` in its place.

@@ -1,147 +1,167 @@
-//! A UDP proxy between one node and the hub that cuts, delays and loses datagrams.
+//! A UDP proxy before a hub: does to datagrams what the link of whoever sends them says.
+//!
+//! [`LinkState`] decides by the same [`Line`](crate::net::line::Line) as simulated networks; this forwards. Each client has a
+//! socket of its own towards the hub, which is what the hub sees of it: a NAT that forgets, and another address, are another
+//! such socket.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use carrier::{Carrier, Way as Road};
+
+mod carrier;
 mod link;
 
-pub use link::{Counted, Direction, Faults, LinkState, Verdict};
+pub use crate::net::line::{Shape, Way};
+pub use link::{Counted, Due, LinkState};
 
 /// Client addresses with an upstream socket. A restarted agent comes from a new port; the oldest port makes room.
 const CLIENTS_MAX: usize = 64;
 
-/// Datagrams held back at once. More than a second of a busy link; what comes on top is lost, as on a full queue.
-const DELAYED_MAX: usize = 4096;
-
 /// Bytes of the largest UDP datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 
-/// One proxied link. Dropping it closes its sockets.
-#[derive(Debug)]
+/// The link of a client, and which way of it leads away from that client.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// The link.
+    pub link: Arc<LinkState>,
+    /// The way of what the client sends: to the hub, unless the client is dialled on this link and dials back.
+    pub way: Way,
+}
+
+/// Says whose link a client's datagrams take; `None` loses them, and the next one asks again.
+pub type Whose = Arc<dyn Fn(SocketAddr) -> Option<Lane> + Send + Sync>;
+
+/// A front before one hub. Dropping it closes its sockets.
 pub struct Proxy {
     address: SocketAddr,
-    link: Arc<LinkState>,
     _pump: JoinSet<()>,
 }
 
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1 and forwards to `hub`, obeying `link`.
+    /// Listens on a free port of 127.0.0.1 and forwards to `hub`; every client is the one that dials on `link`.
     ///
     /// # Errors
     /// The operating system's, when no socket can be bound.
     pub async fn start(hub: SocketAddr, link: Arc<LinkState>) -> io::Result<Self> {
+        Self::start_shared(hub, Arc::new(move |_| Some(Lane { link: Arc::clone(&link), way: Way::ToHub }))).await
+    }
+
+    /// The same for clients that have links of their own.
+    ///
+    /// # Errors
+    /// The operating system's, when no socket can be bound.
+    pub async fn start_shared(hub: SocketAddr, whose: Whose) -> io::Result<Self> {
         let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         let address = front.local_addr()?;
         let mut pump = JoinSet::new();
-        pump.spawn(pump_to_hub(front, hub, Arc::clone(&link)));
-        Ok(Self { address, link, _pump: pump })
+        let (carrier, carrying) = Carrier::new();
+        pump.spawn(carrying);
+        pump.spawn(pump_to_hub(front, hub, whose, carrier));
+        Ok(Self { address, _pump: pump })
     }
 
-    /// The address that the node dials instead of the hub's.
+    /// The address that clients dial instead of the hub's.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The link's switches and counters.
-    #[must_use]
-    pub fn link(&self) -> &LinkState {
-        &self.link
     }
 }
 
 /// A client's way to the hub. Dropping it ends the way back.
 struct Upstream {
     client: SocketAddr,
+    lane: Lane,
+    mapping: Arc<link::Mapping>,
     socket: Arc<UdpSocket>,
     _way_back: JoinSet<()>,
 }
 
-async fn pump_to_hub(front: Arc<UdpSocket>, hub: SocketAddr, link: Arc<LinkState>) {
-    let delayed = Arc::new(Semaphore::new(DELAYED_MAX));
-    let mut upstreams = VecDeque::new();
+async fn pump_to_hub(front: Arc<UdpSocket>, hub: SocketAddr, whose: Whose, carrier: Carrier) {
+    let mut upstreams: VecDeque<Upstream> = VecDeque::new();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let Ok((length, client)) = front.recv_from(&mut buffer).await else { return };
-        let datagram = buffer.get(..length).unwrap_or_default();
-        let verdict = link.judge(Direction::ToHub, length);
-        if verdict == Verdict::Drop {
-            continue;
+        let known = upstreams.iter().position(|upstream| upstream.client == client);
+        let lane = match known.and_then(|place| upstreams.get(place)) {
+            Some(upstream) if upstream.mapping.is_known(&upstream.lane.link) => None,
+            // The NAT has forgotten it: the hub hears it from another port, and what it sends to the old one is lost.
+            Some(upstream) => Some(upstream.lane.clone()),
+            None => match whose(client) {
+                Some(lane) => Some(lane),
+                None => continue,
+            },
+        };
+        if let Some(lane) = lane {
+            upstreams.retain(|upstream| upstream.client != client);
+            let Ok(upstream) = open(lane, client, hub, &front, &carrier).await else { continue };
+            if upstreams.len() >= CLIENTS_MAX {
+                upstreams.pop_front();
+            }
+            upstreams.push_back(upstream);
         }
-        let Ok(socket) = upstream(&mut upstreams, client, hub, &front, &link, &delayed).await else { continue };
-        forward(verdict, &socket, hub, datagram, &delayed).await;
+        let Some(upstream) = upstreams.iter().find(|upstream| upstream.client == client) else { continue };
+        upstream.mapping.touch();
+        let road = Road { socket: Arc::clone(&upstream.socket), to: hub };
+        carrier.carry(&upstream.lane.link, upstream.lane.way, road, buffer.get(..length).unwrap_or_default());
     }
 }
 
-/// The socket through which `client` reaches the hub, made at its first datagram.
-async fn upstream(
-    upstreams: &mut VecDeque<Upstream>,
+/// Opens the socket by which the hub sees `client`.
+async fn open(
+    lane: Lane,
     client: SocketAddr,
     hub: SocketAddr,
     front: &Arc<UdpSocket>,
-    link: &Arc<LinkState>,
-    delayed: &Arc<Semaphore>,
-) -> io::Result<Arc<UdpSocket>> {
-    if let Some(known) = upstreams.iter().find(|upstream| upstream.client == client) {
-        return Ok(Arc::clone(&known.socket));
-    }
+    carrier: &Carrier,
+) -> io::Result<Upstream> {
     // Not connected, so that a hub that is down does not turn into errors on this socket.
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+    let socket = match UdpSocket::bind((lane.link.address(), 0)).await {
+        Ok(socket) => socket,
+        // Not every system has all of 127.0.0.0/8: there another address is another port only.
+        Err(_) => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    };
+    let socket = Arc::new(socket);
+    let mapping = Arc::new(lane.link.map());
     let mut way_back = JoinSet::new();
-    way_back.spawn(pump_to_node(
-        Arc::clone(&socket),
-        hub,
-        Arc::clone(front),
-        client,
-        Arc::clone(link),
-        Arc::clone(delayed),
-    ));
-    if upstreams.len() >= CLIENTS_MAX {
-        upstreams.pop_front();
-    }
-    upstreams.push_back(Upstream { client, socket: Arc::clone(&socket), _way_back: way_back });
-    Ok(socket)
+    let road = Road { socket: Arc::clone(front), to: client };
+    way_back.spawn(pump_back(Arc::clone(&socket), hub, lane.clone(), Arc::clone(&mapping), road, carrier.clone()));
+    Ok(Upstream { client, lane, mapping, socket, _way_back: way_back })
 }
 
-async fn pump_to_node(
+async fn pump_back(
     socket: Arc<UdpSocket>,
     hub: SocketAddr,
-    front: Arc<UdpSocket>,
-    client: SocketAddr,
-    link: Arc<LinkState>,
-    delayed: Arc<Semaphore>,
+    lane: Lane,
+    mapping: Arc<link::Mapping>,
+    road: Road,
+    carrier: Carrier,
 ) {
+    let back = match lane.way {
+        Way::ToHub => Way::ToNode,
+        Way::ToNode => Way::ToHub,
+    };
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let Ok((length, sender)) = socket.recv_from(&mut buffer).await else { return };
-        if sender != hub {
+        if sender != hub || !mapping.is_known(&lane.link) {
             continue;
         }
-        let verdict = link.judge(Direction::ToNode, length);
-        forward(verdict, &front, client, buffer.get(..length).unwrap_or_default(), &delayed).await;
-    }
-}
-
-async fn forward(verdict: Verdict, socket: &Arc<UdpSocket>, to: SocketAddr, datagram: &[u8], delayed: &Arc<Semaphore>) {
-    match verdict {
-        Verdict::Drop => {}
-        // A datagram that cannot be sent is a lost one: that is what UDP promises.
-        Verdict::Pass => drop(socket.send_to(datagram, to).await),
-        Verdict::Delay(wait) => {
-            let Ok(place) = Arc::clone(delayed).try_acquire_owned() else { return };
-            let (socket, datagram) = (Arc::clone(socket), datagram.to_vec());
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                let _ = socket.send_to(&datagram, to).await;
-                drop(place);
-            });
-        }
+        mapping.touch();
+        carrier.carry(&lane.link, back, road.clone(), buffer.get(..length).unwrap_or_default());
     }
 }
 

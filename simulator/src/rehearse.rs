@@ -1,4 +1,4 @@
-//! `archipel-sim run`: one scenario, one seed, at one depth in virtual time, with a verdict.
+//! `archipel-sim run`: one scenario, one seed, at one depth, with a verdict.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,12 +8,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use crate::live::rehearsal;
 use crate::plan::Plan;
 use crate::scenario::{Depth, Kind, Scenario, shipped};
 use crate::stack::world::{Outcome, Tally};
 
 mod on_machines;
 pub(crate) mod record;
+
+pub(crate) use on_machines::late;
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +29,18 @@ pub struct Options {
     pub depth: Option<Depth>,
     /// Where the trace goes, instead of a folder for temporary files.
     pub trace: Option<PathBuf>,
+    /// At depth 3: how many times faster than it says the scenario happens, instead of what it says itself.
+    pub speed: Option<u32>,
+    /// At depth 3: whether the folder of the processes stays.
+    pub keep: bool,
 }
 
 /// Runs it. The exit code is 0 when nothing broke and all agreed after the healing.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     start_log();
-    match read(&options.scenario).and_then(|scenario| judge(options, &scenario)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    match read(&options.scenario).and_then(|scenario| judge(options, scenario)) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("archipel-sim: {error}");
             ExitCode::FAILURE
@@ -42,17 +48,31 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Runs it and prints the verdict; whether nothing broke and all agreed.
-fn judge(options: &Options, scenario: &Scenario) -> Result<bool, String> {
+/// Runs it and prints the verdict.
+fn judge(options: &Options, mut scenario: Scenario) -> Result<ExitCode, String> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let has_stack = scenario.depths().contains(&Depth::Stack);
     let depth = options.depth.unwrap_or(if has_stack { Depth::Stack } else { Depth::Machines });
-    let plan = Plan::expand(scenario, seed, depth).map_err(|error| error.to_string())?;
-    match depth {
-        Depth::Machines => on_machines::run(&plan, &options.scenario),
-        Depth::Stack => on_the_stack(&plan, options),
-        Depth::Live => Err("depth 3 runs processes in real time: `archipel-sim live`".to_owned()),
+    if let Some(speed) = options.speed {
+        if depth != Depth::Live {
+            return Err("`--speed` is for depth 3: time is virtual at the others".to_owned());
+        }
+        // None listed is all of them, and one that is not listed is refused below.
+        if scenario.depth.is_empty() || scenario.depth.contains_key(&depth) {
+            scenario.depth.entry(depth).or_default().speed = Some(speed);
+        }
     }
+    let plan = Plan::expand(&scenario, seed, depth).map_err(|error| error.to_string())?;
+    let is_good = match depth {
+        Depth::Machines => on_machines::run(&plan, &options.scenario)?,
+        Depth::Stack => on_the_stack(&plan, options)?,
+        Depth::Live => {
+            let speed = scenario.limit(depth).speed.unwrap_or(1).max(1);
+            let Options { scenario, trace, keep, .. } = options.clone();
+            return Ok(rehearsal::run(&plan, &rehearsal::Options { scenario, speed, trace, keep }));
+        }
+    };
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn on_the_stack(plan: &Plan, options: &Options) -> Result<bool, String> {
@@ -136,7 +156,7 @@ fn verdict(plan: &Plan, scenario: &str, trace: &Path, outcome: &Outcome) -> Stri
     lines.push(format!("  on the wire      {out} B to hubs, {back} B to nodes"));
     let [taken, sent] = outcome.payload_bytes;
     lines.push(format!("  in frames        {taken} B to hubs, {sent} B from hubs"));
-    lines.push(on_machines::late(&outcome.lateness));
+    lines.push(late(&outcome.lateness));
     let (hash, length) = outcome.trace;
     lines.push(format!("  trace            {length} entries, hash {}, in {}", short(&hash), trace.display()));
     lines.extend(outcome.broken.iter().map(|broken| format!("broken: {broken}")));

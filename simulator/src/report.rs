@@ -18,6 +18,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use measures::late;
 pub use measures::{Kind, Measure};
 pub use model::{Fault, Figures, Link, Log, Member, Report, Run, Set, Span, Story};
 pub use page::page;

@@ -5,6 +5,7 @@
 
 mod acts;
 pub mod book;
+mod hostile;
 pub mod site;
 pub mod wall;
 pub mod world;

@@ -55,8 +55,6 @@ struct Cluster {
     changes: Vec<Change>,
     listener: Listener,
     remarks: BTreeMap<String, String>,
-    /// The API is not there.
-    is_away: bool,
 }
 
 /// Who is told of changes at once, in place of their being kept.
@@ -157,18 +155,11 @@ impl Target {
         }
     }
 
-    /// Whether its API answers.
-    pub fn set_away(&self, is_away: bool) {
-        self.cluster().is_away = is_away;
-    }
-
     /// Plain data: a panic elsewhere leaves nothing half-written.
     fn cluster(&self) -> MutexGuard<'_, Cluster> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const AWAY: &str = "the target does not answer";
 
 fn content(manifest: &Value) -> Digest {
     Digest(ObjectHash::of(manifest).0)
@@ -181,18 +172,12 @@ impl Actuator for Target {
 
     fn observe(&mut self, _inventory: &Inventory, _now: Instant) -> Result<Seen, ObserveError> {
         let cluster = self.cluster();
-        if cluster.is_away {
-            return Err(ObserveError::Target(AWAY.to_owned()));
-        }
         let sight = |(key, held): (&String, &Held)| (key.clone(), Sight::Present(held.content));
         Ok(Seen(cluster.objects.iter().map(sight).collect()))
     }
 
     fn apply(&mut self, action: &Action<'_>) -> Result<Applied, ApplyError> {
         let mut cluster = self.cluster();
-        if cluster.is_away {
-            return Err(ApplyError::Target { reason: AWAY.to_owned(), stops: true });
-        }
         let (place, after, applied) = match action {
             Action::Put { object, intent, .. } => (&intent.place, Some(object.manifest.clone()), Applied::Held),
             Action::Remove { place, .. } | Action::Forget { place, .. } => (place, None, Applied::Gone),

@@ -8,11 +8,17 @@ use serde_json::{Value, json};
 use crate::plan::stream::Stream;
 use crate::scenario::Layer;
 
+pub mod files;
+
 /// The objects of a layer by key, as somebody keeps them in files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerContent {
     name: String,
     objects: BTreeMap<String, Value>,
+    /// Bytes of each, about.
+    each: usize,
+    /// Objects have numbers, in their names; this is the next that was never used.
+    next: u32,
 }
 
 /// Letters of random text: it compresses like names do, not like zeros.
@@ -30,10 +36,9 @@ impl LayerContent {
         let each = usize::try_from(layer.size.0).unwrap_or(usize::MAX) / layer.objects.max(1) as usize;
         let objects = (0..layer.objects).map(|number| {
             let mut stream = Stream::new(seed, &["layer", &layer.name, &number.to_string()]);
-            let name = format!("{}-{number}", layer.name);
-            if number % 3 == 0 { deployment(&name, &mut stream, each) } else { config(&name, &mut stream, each) }
+            object(&layer.name, number, &mut stream, each)
         });
-        Self { name: layer.name.clone(), objects: objects.collect() }
+        Self { name: layer.name.clone(), objects: objects.collect(), each, next: layer.objects }
     }
 
     /// Its name.
@@ -57,6 +62,29 @@ impl LayerContent {
         }
     }
 
+    /// Somebody removes so many objects, all but one at most. `draw` decides which.
+    pub fn remove(&mut self, objects: u32, draw: u32) {
+        let mut stream = Stream::new(u64::from(draw), &["remove", &self.name]);
+        for _ in 0..objects.min(u32::try_from(self.objects.len()).unwrap_or(u32::MAX).saturating_sub(1)) {
+            let place = usize::try_from(stream.below(self.objects.len() as u64)).unwrap_or(0);
+            let Some(key) = self.objects.keys().nth(place).cloned() else { return };
+            self.objects.remove(&key);
+        }
+    }
+
+    /// Somebody adds so many objects: about half of them come back under the name of one that was removed.
+    pub fn add(&mut self, objects: u32, draw: u32) {
+        let mut stream = Stream::new(u64::from(draw), &["add", &self.name]);
+        for _ in 0..objects {
+            let comes_back = stream.below(2) == 0;
+            let free = (0..self.next).find(|number| !self.objects.contains_key(&key(&self.name, *number)));
+            let number = free.filter(|_| comes_back).unwrap_or(self.next);
+            self.next = self.next.max(number.saturating_add(1));
+            let (key, object) = object(&self.name, number, &mut stream, self.each);
+            self.objects.insert(key, object);
+        }
+    }
+
     /// The objects as a hub takes them.
     #[must_use]
     pub fn keyed(&self) -> Vec<KeyedObject> {
@@ -65,26 +93,36 @@ impl LayerContent {
     }
 }
 
-fn deployment(name: &str, stream: &mut Stream, bytes: usize) -> (String, Value) {
+/// The key of the object with this number: every third is a Deployment.
+fn key(layer: &str, number: u32) -> String {
+    let kind = if number.is_multiple_of(3) { "apps/Deployment" } else { "core/ConfigMap" };
+    format!("{kind}/fleet/{layer}-{number}")
+}
+
+fn object(layer: &str, number: u32, stream: &mut Stream, bytes: usize) -> (String, Value) {
+    let name = format!("{layer}-{number}");
+    let object = if number.is_multiple_of(3) { deployment(&name, stream, bytes) } else { config(&name, stream, bytes) };
+    (key(layer, number), object)
+}
+
+fn deployment(name: &str, stream: &mut Stream, bytes: usize) -> Value {
     let environment = (0..bytes.saturating_sub(400) / 60)
         .map(|number| json!({"name": format!("SETTING_{number}"), "value": text(stream, 24)}))
         .collect::<Vec<_>>();
     let container = json!({"name": "main", "image": format!("registry.example/{name}:{}", 1 + stream.below(40)),
         "ports": [{"containerPort": 8080}], "env": environment});
-    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": "fleet", "labels": {"app": name}},
         "spec": {"replicas": 1 + stream.below(5), "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}}});
-    (format!("apps/Deployment/fleet/{name}"), object)
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}}})
 }
 
-fn config(name: &str, stream: &mut Stream, bytes: usize) -> (String, Value) {
+fn config(name: &str, stream: &mut Stream, bytes: usize) -> Value {
     let values = (0..1 + bytes.saturating_sub(150) / 45)
         .map(|number| (format!("value-{number}"), Value::from(text(stream, 24))));
     let data: serde_json::Map<String, Value> = values.collect();
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": "fleet"}, "data": data});
-    (format!("core/ConfigMap/fleet/{name}"), object)
+    json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "fleet"}, "data": data})
 }
 
 /// What workload `number` of a node says after a change that `draw` seeds.
@@ -113,5 +151,21 @@ mod tests {
         content.edit(1, 3);
         let changed = content.keyed().iter().zip(&before).filter(|(after, before)| after != before).count();
         assert_eq!(changed, 1);
+    }
+
+    #[test]
+    fn objects_are_removed_and_added_anew_or_come_back_and_one_always_stays() {
+        let layer = Layer { name: "base".to_owned(), objects: 4, size: Size(4_000) };
+        let mut content = LayerContent::new(&layer, 7);
+        let keys = |content: &LayerContent| content.objects.keys().cloned().collect::<Vec<_>>();
+        let first = keys(&content);
+        content.remove(3, 1);
+        assert_eq!(content.objects.len(), 1);
+        content.remove(3, 1);
+        assert_eq!(content.objects.len(), 1);
+        content.add(20, 2);
+        assert!(first.iter().all(|key| content.objects.contains_key(key)), "{:?}", keys(&content));
+        assert_eq!(content.objects.len(), 21);
+        content.edit(5, 3);
     }
 }

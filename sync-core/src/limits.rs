@@ -221,6 +221,10 @@ pub const UNPACKED_RATIO_MAX: usize = 256;
 /// Bytes that no batch of symbols may take more of: three times the changes of one delta.
 pub const UNPACKED_BYTES_MAX: usize = 3 * DELTA_BYTES_MAX;
 
+/// Bytes of a decompressor that a thread keeps for the next stream: what zstd takes for a window of 128 KiB. One that a peer
+/// made take more, up to a window of [`DELTA_BYTES_MAX`], is let go.
+pub const KEPT_DECOMPRESSOR_BYTES_MAX: usize = 512 * 1024;
+
 /// Bytes of a change's message, which people read.
 pub const CHANGE_MESSAGE_BYTES_MAX: usize = 1024;
 
@@ -348,13 +352,21 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Members that the roster names as revoked. Each takes some 300 bytes on every member, and the roster is one document.
 pub const REVOKED_MAX: usize = 8_192;
 
-/// Loaded documents that a replica keeps for the next change. A hub with more nodes than these that report in turn loads
-/// each again, as it must.
-pub const LOADED_DOCUMENTS_MAX: usize = 256;
+/// Statements that a store keeps parsed, at some 5 KiB each: more than there are, so that each is parsed once.
+pub const STATEMENTS_KEPT_MAX: usize = 256;
 
-/// Operations of all loaded documents that are kept, at some 300 bytes each: 10 MiB at a hub. A node keeps its own documents
-/// only, a few thousand operations. A change counts as one more, and so do the clocks of changes by their bytes.
-pub const LOADED_OPERATIONS_MAX: u64 = 32 * 1024;
+/// Loaded documents that a replica keeps for the next change: one for each node of a large fleet. A hub with more nodes than
+/// these that report in turn loads each again, which takes it several times as long as the rest of a report.
+pub const LOADED_DOCUMENTS_MAX: usize = 16 * 1024;
+
+/// Operations of all loaded documents that are kept, at some 300 bytes each: 300 MiB at a hub to which ten thousand nodes
+/// report, 30 KiB for each. A node keeps its own documents only, a few thousand operations. A change counts as one more, and
+/// so do the clocks of changes by their bytes.
+pub const LOADED_OPERATIONS_MAX: u64 = 1024 * 1024;
+
+/// Operations, counted in the same way, of one document that stays loaded. A report that large is loaded in milliseconds, and
+/// must not put out those of hundreds of nodes.
+pub const LOADED_DOCUMENT_OPERATIONS_MAX: u64 = 32 * 1024;
 
 /// Changes of a document after which its author begins a new generation (decision D5). A thousand small changes are some
 /// 120 KB, load in 3 ms and are scanned on every admission.

@@ -1,8 +1,6 @@
-//! The only place where store and sessions meet. Sans-IO: `handle_*` in, [`Replica::poll_output`] out, and SQLite called
-//! in line.
+//! The only place where store and sessions meet. Sans-IO: `handle_*` in, [`Replica::poll_output`] out, SQLite called in line.
 //!
-//! After every call the owner drains `poll_output` and carries each output out, in order. What is transmitted was durable
-//! before it was put there (invariants 1 and 2).
+//! After every call the owner drains `poll_output` and carries each output out, in order. It was durable before (invariants 1, 2).
 
 mod admit;
 mod believed;
@@ -29,8 +27,10 @@ mod open;
 mod reconcile;
 pub mod roster;
 mod scope;
+mod timeouts;
 mod transfer;
 mod write;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -116,6 +116,8 @@ pub enum Event {
     Quarantined {
         /// Who sent it.
         peer: NodeId,
+        /// The document that it named, if any: of a node's document another peer only carries what the node signed.
+        document: Option<DocumentId>,
         /// Why.
         reason: String,
     },
@@ -159,6 +161,8 @@ struct Link {
     diverged: bool,
     /// What passed since it was last written down.
     traffic: PeerTraffic,
+    /// When its session wants to be called, as [`timeouts::Timeouts`] has it.
+    timeout: Option<Instant>,
 }
 
 /// An older frontier of a document that was sent on the way to an entry of the feed.
@@ -200,10 +204,13 @@ pub struct Replica {
     packed: transfer::PackedTransfers,
     catch_ups: catch_ups::CatchUps,
     contacts: contacts::Contacts,
+    timeouts: timeouts::Timeouts,
     witness: Witness,
     loads: loads::Loads,
     /// When a generation has grown enough to be cut.
     policy: CutPolicy,
+    /// Rows that were written and are none of [`Replica::content_written`].
+    aside: u64,
 }
 
 impl std::fmt::Debug for Replica {
@@ -233,12 +240,6 @@ impl Replica {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
-    }
-
-    /// Rows of the store that were written since the start. While the number stands still, whatever was read is as it was.
-    #[must_use]
-    pub fn rows_written(&self) -> u64 {
-        self.store.rows_written()
     }
 
     /// Cuts the histories of documents by another rule than the one in [`crate::limits`]. For tests and for stores that are
@@ -273,30 +274,6 @@ impl Replica {
     /// The next thing to carry out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// When [`Replica::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links.values().filter_map(|link| link.session.poll_timeout()).chain(self.contacts.due()).min()
-    }
-
-    /// Lets time-outs pass.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn handle_timeout(&mut self, now: Now) -> Result<(), StoreError> {
-        if self.contacts.due().is_some_and(|due| due <= now.instant) {
-            self.write_down_contacts()?;
-        }
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.session.handle_timeout(now.instant);
-            }
-            self.carry_out(now, id)?;
-        }
-        Ok(())
     }
 
     /// A link to a verified peer came up. An older link of the same peer is closed: the peer lost it, or is a twin.
@@ -353,6 +330,7 @@ impl Replica {
             shown: [self.identity.id(), peer.id()].into(),
             diverged: false,
             traffic,
+            timeout: None,
         };
         self.links.insert(id, link);
         self.link_of.insert(peer.id(), id);
@@ -418,7 +396,7 @@ impl Replica {
                 let tx = self.store.begin()?;
                 tx.quarantine(peer, None, &reason, frame, now.wall)?;
                 tx.commit()?;
-                self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+                self.outputs.push_back(Output::Event(Event::Quarantined { peer, document: None, reason }));
             }
         }
         self.carry_out(now, id)
@@ -430,6 +408,7 @@ impl Replica {
     /// [`StoreError`]: the traffic of links that ended could not be written down; nothing else is lost.
     pub fn handle_link_down(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         let Some(link) = self.links.remove(&id) else { return Ok(()) };
+        self.timeouts.forget(id, link.timeout);
         self.link_of.remove(&link.peer);
         self.linked_hubs.remove(&link.peer);
         self.flow.forget(link.counted);

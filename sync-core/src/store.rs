@@ -25,10 +25,13 @@ mod untold;
 mod views;
 
 use std::fs::{File, TryLockError};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::limits::STATEMENTS_KEPT_MAX;
 
 pub use crate::position::chain_origin;
 pub use documents::{DocumentRow, StoredDocument, Weight};
@@ -62,7 +65,43 @@ pub struct Store {
 /// A transaction. Dropped without [`Tx::commit`] it leaves the database as it was.
 #[derive(Debug)]
 pub struct Tx<'a> {
-    inner: rusqlite::Transaction<'a>,
+    inner: Begun<'a>,
+}
+
+/// What [`rusqlite::Transaction`] is, with statements that are parsed once: transactions are many and short.
+#[derive(Debug)]
+struct Begun<'a>(&'a Connection);
+
+impl<'a> Begun<'a> {
+    /// Nothing else begins one while the connection is borrowed.
+    fn begin(connection: &'a mut Connection, sql: &str) -> rusqlite::Result<Self> {
+        connection.prepare_cached(sql)?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Deref for Begun<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if self.0.is_autocommit() {
+            return;
+        }
+        let undone = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
+        if let Err(error) = undone {
+            tracing::error!(%error, "a transaction could not be undone");
+        }
+    }
 }
 
 impl Store {
@@ -168,8 +207,7 @@ impl Store {
         }
         // Otherwise SQLite parses a statement again for values that might call for another plan, which none of ours do.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(StoreError::from)?;
-        // Above the number of statements in this module, so that each is parsed once.
-        connection.set_prepared_statement_cache_capacity(256);
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT_MAX);
         migrations::migrate(&mut connection, path)?;
         Ok(Self { connection, _lock: lock })
     }
@@ -192,7 +230,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub fn begin(&mut self) -> Result<Tx<'_>, StoreError> {
-        Ok(Tx { inner: self.connection.transaction_with_behavior(TransactionBehavior::Immediate)? })
+        Ok(Tx { inner: Begun::begin(&mut self.connection, "BEGIN IMMEDIATE")? })
     }
 
     /// Begins a transaction that only reads.
@@ -200,7 +238,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub fn begin_read(&mut self) -> Result<Tx<'_>, StoreError> {
-        Ok(Tx { inner: self.connection.transaction_with_behavior(TransactionBehavior::Deferred)? })
+        Ok(Tx { inner: Begun::begin(&mut self.connection, "BEGIN DEFERRED")? })
     }
 }
 

@@ -248,6 +248,32 @@ fn a_copy_that_meets_another_hub_is_refused_once_the_hubs_have_met() {
     assert_eq!(clones(&fleet, a), 0);
 }
 
+/// The node's store is another one since one of the hubs met it, and was set back too.
+#[test]
+fn hubs_that_know_two_stores_of_one_node_do_not_overrule_each_other_for_ever() {
+    let (mut fleet, a, b, node) = two_hubs(8);
+    let set_back = |fleet: &mut Fleet, number: u64| {
+        let copy = fleet.backup(node);
+        report(fleet, node, a, number);
+        fleet.restore(node, &copy);
+        report(fleet, node, a, number + 1);
+        assert_eq!(incarnation(fleet, node), 2);
+    };
+    set_back(&mut fleet, 2);
+    report(&mut fleet, node, b, 4);
+    fleet.sync(a, b);
+    fleet.wipe(node);
+    report(&mut fleet, node, a, 5);
+    set_back(&mut fleet, 6);
+    // The second hub knows the first store, of which no word counts any more.
+    fleet.sync(a, b);
+    report(&mut fleet, node, b, 8);
+    fleet.sync(a, b);
+    let known = [a, b].map(|hub| fleet.peer_row(hub, node).their_store);
+    assert_eq!(known[0], known[1]);
+    assert_eq!(fleet.views(a), fleet.views(b));
+}
+
 #[test]
 fn of_two_incarnations_that_split_hubs_granted_the_lower_nonce_stands() {
     for seed in 20..26 {

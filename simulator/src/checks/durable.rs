@@ -3,12 +3,13 @@
 //! Verifies: one sequence number of one actor names one change wherever it is held, so none was used again for another; an
 //! author holds what others hold of it; and none has to begin anew because it lacks what it sent, as long as nothing took
 //! anybody's past. Not verified: that an actor is never continued by a later start without a clash,
-//! changes of generations that are over, and authors whose store was set back, wiped, cloned or rotten (only the clash is judged of those).
+//! changes of generations that are over, and authors whose store was set back, wiped, cloned or rotten (only the clash is judged of those),
+//! and nodes whose key somebody else has.
 
 use std::collections::BTreeMap;
 
 use sync_core::document::{ActorBytes, Clock};
-use sync_core::id::{ChangeHash, DocumentId};
+use sync_core::id::{ChangeHash, DocumentId, NodeId};
 
 use super::{Facts, Found, Held, Watch};
 use crate::holding::{HeldDocument, Look};
@@ -23,6 +24,9 @@ pub(super) struct Durable {
     hashes: BTreeMap<(Line, ActorBytes, u64), (ChangeHash, Member)>,
     /// What others hold of each actor, who, and how often its author had lost its past when the actor was first seen.
     told: BTreeMap<(Line, ActorBytes), (u64, Member, u64)>,
+    /// How often the second had lost its past when the first was last read: what is first seen of an actor after a loss may have
+    /// been told before it.
+    read: BTreeMap<(Member, Member), u64>,
 }
 
 impl Watch for Durable {
@@ -45,10 +49,20 @@ impl Watch for Durable {
             for (id, document) in &held.holding.documents {
                 self.compare_author(facts, held, (*id, document.generation, document.line), document, found);
             }
+            for name in facts.names() {
+                self.read.insert((held.member.clone(), name.clone()), facts.of(name).lost);
+            }
         }
         for change in held.holding.changes.iter().filter(|change| !change.is_genesis) {
             let Some(document) = held.holding.documents.get(&change.document) else { continue };
             if change.generation != document.generation {
+                continue;
+            }
+            let of_author = |node: &NodeId| change.actor.belongs_to(node);
+            let author = document.key.owner.filter(of_author).and_then(|owner| facts.name(&owner));
+            if author.is_some_and(|name| facts.of(name).is_hostile) {
+                // Whoever holds its key uses numbers as he likes.
+                found.unjudged += 1;
                 continue;
             }
             let line = (change.document, change.generation, document.line);
@@ -78,7 +92,9 @@ impl Durable {
         let present = document.latest.as_ref().filter(|latest| latest.generation == document.generation);
         for (actor, seq) in present.map(|latest| others(&latest.clock, held)).unwrap_or_default() {
             let author = facts.hubs().find(|hub| actor.belongs_to(hub)).or(document.key.owner.as_ref());
-            let lost = author.and_then(|author| facts.name(author)).map_or(0, |name| facts.of(name).lost);
+            let name = author.and_then(|author| facts.name(author));
+            let before = |name: &Member| self.read.get(&(held.member.clone(), name.clone())).copied().unwrap_or(0);
+            let lost = name.map_or(0, |name| facts.of(name).lost.min(before(name)));
             let told = self.told.entry((line, actor)).or_insert((0, held.member.clone(), lost));
             if seq > told.0 {
                 (told.0, told.1) = (seq, held.member.clone());

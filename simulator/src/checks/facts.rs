@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sync_core::document::DocumentKey;
 use sync_core::id::NodeId;
 use sync_core::state::ObjectHash;
 use sync_core::state::observed::AppliedStamp;
 
 use super::Held;
 use crate::trace::{Ended, Entry, Happening, Member, Told, Work};
-
-/// What a disk does wrong for a while.
-const DISK_FAULTS: [&str; 3] = ["disk-full", "io-errors", "lying-fsync"];
 
 /// What happened so far, as far as it bears on verdicts.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +78,18 @@ impl Facts {
     #[must_use]
     pub fn is_hub(&self, node: &NodeId) -> bool {
         self.name(node).is_some_and(|name| self.of(name).is_hub)
+    }
+
+    /// Whether this is the id of a document that a member writes whose key somebody else has.
+    #[must_use]
+    pub fn is_of_a_thief(&self, document: &str) -> bool {
+        let stolen = self.members.values().filter(|known| known.is_hostile).filter_map(|known| known.node);
+        stolen.flat_map(DocumentKey::written_by).any(|key| key.id().to_string() == document)
+    }
+
+    /// Everyone that was heard of.
+    pub fn names(&self) -> impl Iterator<Item = &Member> {
+        self.members.keys()
     }
 
     /// All hubs.
@@ -170,9 +180,7 @@ impl Facts {
         } else if let Happening::Fault { kind, .. } = &entry.what {
             known.meets(kind, entry.at);
         } else if let Happening::FaultEnded { kind, .. } = &entry.what {
-            // What a disk does wrong ends together, whatever it began with.
-            let is_disk = DISK_FAULTS.contains(&&**kind);
-            known.faults.retain(|fault| *fault != **kind && !(is_disk && DISK_FAULTS.contains(&fault.as_str())));
+            known.faults.remove(&**kind);
             known.stirred_at = entry.at;
         } else if let Happening::Work { work, .. } = &entry.what {
             let is_by_hand = matches!(work, Work::HandEdit { .. })

@@ -1,8 +1,8 @@
 //! Invariant 8: no input from a network or a disk panics, hangs or grows memory without bound.
 //!
 //! Verifies: nothing panics; no process ends by itself or fails to start unless its disk has or had a fault; and nobody honest,
-//! with a sound store, is blamed for bad input. Not verified: hangs within one step (the run itself hangs then), and memory,
-//! which a process of one fleet cannot tell apart by member.
+//! with a sound store, is blamed for bad input. Not verified: blame for carrying what somebody has signed with a stolen key, hangs within one step
+//! (the run itself hangs then), and memory, which a process of one fleet cannot tell apart by member.
 
 use super::{Facts, Found, Held, Watch};
 use crate::trace::{Entry, Happening, Told};
@@ -23,11 +23,12 @@ impl Watch for Input {
                 found.judge(false, || format!("{member} has a sound disk and does not run: {message}"));
             }
         }
-        if let Happening::Replica { member, event: Told::Quarantined(peer, reason) } = &entry.what
+        if let Happening::Replica { member, event: Told::Quarantined { peer, document, reason } } = &entry.what
             && let Some(name) = facts.name(peer)
         {
             let is_sound = |who: &str| facts.of(who).is_sound() && facts.of(who).lost == 0;
-            if is_sound(name) && is_sound(member) {
+            let is_carried = document.as_ref().is_some_and(|document| facts.is_of_a_thief(document));
+            if is_sound(name) && is_sound(member) && !is_carried {
                 found.judge(false, || format!("{member} refused input of {name}, which is honest: {reason}"));
             } else {
                 found.unjudged += 1;

@@ -3,8 +3,8 @@
 //! Verifies: of each object that an agent removed from its target, that the desired state it applied next is another one and
 //! does not name the object, and that at least one of the releases made for the node does not. A removal that is still under
 //! way waits. Together with invariant 4, which says that the other one is newer and that nothing of it is missing, only a newer
-//! signed assignment or release deletes. Not verified: removals by people. Those of a node whose store has flipped bits are not
-//! judged.
+//! signed assignment or release deletes. Not verified: removals by people, and those of a node whose
+//! store has flipped bits or was lost or set back since (not judged).
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,16 @@ use crate::trace::{Entry, Happening, Member};
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     applied: BTreeMap<Member, Option<Goal>>,
-    removed: BTreeMap<(Member, String), Option<Goal>>,
+    removed: BTreeMap<(Member, String), Removal>,
+}
+
+/// A removal that is not judged yet.
+#[derive(Debug)]
+struct Removal {
+    /// What was applied before.
+    before: Option<Goal>,
+    /// How often the node had lost its past.
+    lost: u64,
 }
 
 /// The frontiers of what is applied. When that was is left out: clocks differ.
@@ -37,8 +46,8 @@ impl Watch for Missing {
                 }
                 None => found.unjudged += 1,
             }
-            let before = self.applied.get(member).cloned().flatten();
-            self.removed.insert((member.clone(), key.to_string()), before);
+            let (before, lost) = (self.applied.get(member).cloned().flatten(), known.lost);
+            self.removed.insert((member.clone(), key.to_string()), Removal { before, lost });
         }
         if let Happening::Put { member, key } = &entry.what {
             self.removed.remove(&(member.clone(), key.to_string()));
@@ -49,11 +58,11 @@ impl Watch for Missing {
         let agent = &held.holding.agent;
         let now = agent.applied.as_ref().map(goal);
         self.applied.insert(held.member.clone(), now.clone());
-        let is_rotten = facts.of(held.member).is_rotten;
+        let known = facts.of(held.member);
         let waits = |key: &str| agent.inventory.get(key) == Some(&false);
         let judged = self.removed.extract_if(.., |(member, key), _| member == held.member && !waits(key));
-        for ((member, key), before) in judged {
-            if is_rotten {
+        for ((member, key), Removal { before, lost }) in judged {
+            if known.is_rotten || known.lost != lost {
                 found.unjudged += 1;
                 continue;
             }

@@ -187,6 +187,30 @@ fn a_number_used_twice_breaks_invariant_2() {
 }
 
 #[test]
+fn numbers_that_somebody_with_a_stolen_key_used_twice_are_not_judged() {
+    let key = DocumentKey::observed(NODE);
+    let change = |hash: u8, document| HeldChange {
+        document,
+        generation: 0,
+        actor: actor(NODE, 1),
+        seq: 1,
+        hash: ChangeHash([hash; 32]),
+        is_genesis: false,
+    };
+    let run = |fault: Option<&str>| {
+        let mut run = Run::new(Check::DurableBeforeSent);
+        fault.into_iter().for_each(|kind| run.fault("n-1", kind));
+        for (at, hash) in [(HUB, 7), (OTHER, 8)] {
+            let mut held = holding(at, vec![document(key.clone(), frontier(NODE, 1, clock(&[(actor(NODE, 1), 1)])))]);
+            held.changes.push(change(hash, key.id()));
+            run.show(&held);
+        }
+        run.broken().is_some()
+    };
+    assert!(run(None) && !run(Some("hostile")));
+}
+
+#[test]
 fn an_author_that_lacks_what_others_hold_of_it_breaks_invariant_2() {
     let key = DocumentKey::observed(NODE);
     let of = |node, seq| holding(node, vec![document(key.clone(), frontier(NODE, 1, clock(&[(actor(NODE, 1), seq)])))]);
@@ -208,6 +232,17 @@ fn an_author_that_lacks_what_others_hold_of_it_breaks_invariant_2() {
     run.show(&hub);
     run.show(&of(NODE, 1));
     assert_eq!(run.broken(), None);
+    // What was told before a loss and is first seen after it is not judged either; what comes later is.
+    let mut run = Run::new(Check::DurableBeforeSent);
+    run.fault("n-1", "restore-backup");
+    run.show(&of(HUB, 2));
+    run.show(&of(NODE, 1));
+    assert_eq!((run.broken(), run.unjudged()), (None, 1));
+    let later =
+        |node, seq| holding(node, vec![document(key.clone(), frontier(NODE, 2, clock(&[(actor(NODE, 2), seq)])))]);
+    run.show(&later(HUB, 2));
+    run.show(&later(NODE, 1));
+    assert!(run.broken().is_some());
 }
 
 #[test]
@@ -358,6 +393,13 @@ fn a_removal_that_no_newer_release_asks_for_breaks_invariant_5() {
     let mut under_way = applied(1, &["a", "b"]);
     under_way.agent.inventory.insert("b".to_owned(), false);
     assert_eq!(run(&under_way), None);
+    // Set back after the removal: what it applied then it has forgotten.
+    let mut run = Run::new(Check::MissingDeletesNothing);
+    run.show(&applied(1, &["a", "b"]));
+    run.tell(Happening::Removed { member: "n-1".into(), key: "b".into() });
+    run.fault("n-1", "restore-backup");
+    run.show(&applied(1, &["a", "b"]));
+    assert_eq!((run.broken(), run.unjudged()), (None, 1));
 }
 
 #[test]
@@ -424,8 +466,12 @@ fn a_table_past_its_bound_breaks_invariant_7() {
 fn a_panic_a_failure_without_a_fault_and_a_wrong_blame_break_invariant_8() {
     let panicked = Happening::Panicked { member: "n-1".into(), message: "oh".to_owned() };
     let failed = Happening::Failed { member: "n-1".into(), message: "oh".to_owned() };
-    let event = Told::Quarantined(NODE, "bad".to_owned());
-    let blamed = Happening::Replica { member: "hub".into(), event };
+    let blames = |peer: NodeId, document: Option<DocumentKey>| {
+        let document = document.map(|key| key.id().to_string());
+        let event = Told::Quarantined { peer, document, reason: "bad".to_owned() };
+        Happening::Replica { member: "hub".into(), event }
+    };
+    let blamed = blames(NODE, None);
     for what in [panicked.clone(), failed.clone(), blamed.clone()] {
         let mut run = Run::new(Check::NoInputBreaks);
         run.tell(what);
@@ -438,6 +484,13 @@ fn a_panic_a_failure_without_a_fault_and_a_wrong_blame_break_invariant_8() {
         run.fault("n-1", fault);
         run.tell(what);
         assert_eq!(run.broken().is_some(), is_broken, "{fault}");
+    }
+    // Who carries what somebody signed with a stolen key is not to blame; who sends something else is.
+    for (document, is_broken) in [(DocumentKey::observed(NODE), false), (DocumentKey::observed(OTHER), true)] {
+        let mut run = Run::new(Check::NoInputBreaks);
+        run.fault("n-1", "hostile");
+        run.tell(blames(OTHER, Some(document)));
+        assert_eq!(run.broken().is_some(), is_broken);
     }
 }
 

@@ -12,10 +12,11 @@ use sync_core::id::Incarnation;
 use sync_core::identity::Role;
 use sync_core::replica::{Desired, DesiredError, Replica};
 use sync_core::state::ObjectHash;
-use sync_core::state::observed::AppliedStamp;
+use sync_core::state::observed::{AppliedStamp, ObservedState};
 use sync_core::store::{DocumentRow, LogRow, PeerRow, StoreError, StoredDocument, Tx};
 
 use super::{Agent, HeldChange, HeldDocument, HeldFrontier, HeldPeer, Holding, Look, Wanted, state_hash, timeless};
+use crate::guests::NodeEnd;
 
 /// Where the agent keeps its values (`edge-node/src/goal.rs`, `edge-node/src/agent.rs`).
 const APPLIED: &str = "edge.applied";
@@ -214,6 +215,17 @@ pub(crate) fn applied(tx: &Tx<'_>) -> Result<Option<AppliedStamp>, StoreError> {
         stamp: AppliedStamp,
     }
     Ok(tx.local::<Named>(APPLIED)?.map(|applied| applied.stamp))
+}
+
+/// What a node holds and says, for whoever asserts about it.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn node_end(tx: &Tx<'_>) -> Result<NodeEnd, StoreError> {
+    let applied: Option<Applied> = tx.local(APPLIED)?;
+    let report: Option<ObservedState> = tx.local(OBSERVED)?;
+    let (applied, objects) = applied.map(|it| (it.stamp, it.objects)).unzip();
+    Ok(NodeEnd { applied, objects: objects.unwrap_or_default(), report })
 }
 
 fn read_agent(tx: &Tx<'_>) -> Result<Agent, StoreError> {

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::commands::{NodeRow, Versions};
-use crate::proxy::{Direction, LinkState};
+use crate::proxy::{LinkState, Way};
 
 /// How often the spinner moves.
 const SPIN_EVERY: Duration = Duration::from_millis(100);
@@ -92,7 +92,7 @@ pub fn table<'a>(rows: impl IntoIterator<Item = (&'a NodeRow, &'a LinkState)>) -
             versions(row.applied.as_ref()),
             health(row.health.as_ref()),
             format!("{} / {} B", row.payload_bytes_in, row.payload_bytes_out),
-            format!("{} / {} B", link.counted(Direction::ToHub).bytes, link.counted(Direction::ToNode).bytes),
+            format!("{} / {} B", link.counted(Way::ToHub).bytes, link.counted(Way::ToNode).bytes),
             row.round_trips.to_string(),
         ]);
     }
@@ -127,7 +127,7 @@ mod tests {
         )
         .unwrap();
         let link = LinkState::new(1);
-        link.judge(Direction::ToHub, 77);
+        link.judge(Way::ToHub, 77);
         let text = table([(&row, &link)]);
         for part in ["north-1", "1.4", "healthy", "10 / 20 B", "77 / 0 B"] {
             assert!(text.contains(part), "{text}");

@@ -61,7 +61,8 @@ struct Stage {
 struct Node {
     name: String,
     group: usize,
-    proxy: Proxy,
+    link: Arc<LinkState>,
+    _proxy: Proxy,
     process: Process,
 }
 
@@ -86,12 +87,14 @@ impl Stage {
         let name = format!("{}-{}", group.label_value(), index.checked_div(groups).unwrap_or(0) + 1);
         self.steps.doing(&format!("starting {name}"));
         let link = Arc::new(LinkState::new(index as u64));
-        let proxy = Proxy::start(self.hub_address, link).await.map_err(LiveError::system("open a proxy's socket"))?;
+        let proxy = Proxy::start(self.hub_address, Arc::clone(&link))
+            .await
+            .map_err(LiveError::system("open a proxy's socket"))?;
         let token = self.commands.token(&group.selector).await?;
         self.commands.join(&name, proxy.address(), &token).await?;
         let process = Process::start(self.commands.edge_run(&name))?;
         self.steps.done(&format!("{name} joined ({}) through {}", group.selector, proxy.address()));
-        self.nodes.push(Node { name, group: group_index, proxy, process });
+        self.nodes.push(Node { name, group: group_index, link, _proxy: proxy, process });
         Ok(())
     }
 
@@ -118,7 +121,7 @@ impl Stage {
         let Some(cut) = self.nodes.first() else { return Ok(()) };
         let name = cut.name.clone();
         let before = self.files(&name)?;
-        cut.proxy.link().cut();
+        cut.link.cut();
         self.steps.done(&format!("{name} cut off"));
 
         self.release_revision(2).await?;
@@ -175,7 +178,7 @@ impl Stage {
 
     async fn heal(&mut self) -> Result<(), LiveError> {
         let Some(cut) = self.nodes.first() else { return Ok(()) };
-        cut.proxy.link().heal();
+        cut.link.heal();
         self.steps.done(&format!("{} healed", cut.name));
         let all: Vec<usize> = (0..self.nodes.len()).collect();
         self.converge(&all, 2).await?;
@@ -207,7 +210,7 @@ impl Stage {
         }
         let shown = self.nodes.iter().filter_map(|node| {
             let row = rows.iter().find(|row| row.name == node.name)?;
-            Some((row, node.proxy.link()))
+            Some((row, &*node.link))
         });
         let text = table(shown);
         self.steps.done("verified");

@@ -15,6 +15,7 @@ use super::part::{Due, Part};
 use super::set_up::id;
 use super::{Micros, micros};
 use crate::plan::{Action, Event, Name};
+use crate::workload::files::Edit;
 use crate::workload::remark;
 
 impl Part<'_> {
@@ -47,16 +48,12 @@ impl Part<'_> {
                 self.lose_connections(member);
                 true
             }
-            Action::Edit { layer, objects, release } => self.edit(member, layer, *objects, event.draw, *release),
-            // There is no command to go back yet.
-            Action::Release { back } if *back > 0 => false,
-            Action::Release { .. } => {
-                let reply = self.ask(member, AdminCommand::Release { layers: Vec::new() });
-                if let Some(AdminReply::Released(released)) = &reply {
-                    self.releases.push((self.now, released.release_version));
-                }
-                reply.is_some()
+            Action::Edit { layer, release, .. } => {
+                self.edit_files(event);
+                self.apply_layer(member, layer, *release)
             }
+            Action::Release { back: 0 } => self.make_release(member),
+            Action::Release { back } => self.go_back(member, *back),
             Action::Status { values } => self.say(member, *values, event.draw),
             Action::TargetEdit { objects } => {
                 let Some(it) = self.members.get(member).filter(|it| it.is_up()) else { return false };
@@ -100,20 +97,37 @@ impl Part<'_> {
 
     /// Somebody edits the files of a layer, whichever hub they are meant for.
     pub(super) fn edit_files(&mut self, event: &Event) {
-        if let Action::Edit { layer, objects, .. } = &event.action
-            && let Some(content) = self.layers.get_mut(&**layer)
-        {
-            content.edit(*objects, event.draw);
+        if let Action::Edit { layer, objects: change, add, remove, .. } = event.action.clone() {
+            self.files.edit(&layer, Edit { change, add, remove }, event.draw);
         }
     }
 
-    fn edit(&mut self, member: usize, layer: &Name, objects: u32, draw: u32, release: bool) -> bool {
-        let Some(content) = self.layers.get_mut(&**layer) else { return false };
-        content.edit(objects, draw);
+    fn apply_layer(&mut self, member: usize, layer: &Name, release: bool) -> bool {
+        let Some(content) = self.files.layer(layer) else { return false };
         let command = AdminCommand::ApplyLayer { name: id(layer), objects: content.keyed(), release };
         let Some(AdminReply::LayerApplied(applied)) = self.ask(member, command) else { return false };
-        self.releases.extend(applied.release_version.map(|version| (self.now, version)));
+        if let Some(version) = applied.release_version {
+            self.releases.push((self.now, version));
+            self.files.note_release(Some(layer));
+        }
         true
+    }
+
+    fn make_release(&mut self, member: usize) -> bool {
+        let reply = self.ask(member, AdminCommand::Release { layers: Vec::new() });
+        let Some(AdminReply::Released(released)) = &reply else { return false };
+        self.releases.push((self.now, released.release_version));
+        self.files.note_release(None);
+        true
+    }
+
+    /// Somebody takes the files of an older release and releases them.
+    fn go_back(&mut self, member: usize, back: u32) -> bool {
+        if !self.members.get(member).is_some_and(Member::is_up) {
+            return false;
+        }
+        let Some(changed) = self.files.go_back(back) else { return false };
+        changed.iter().all(|layer| self.apply_layer(member, layer, false)) && self.make_release(member)
     }
 
     /// Workloads of a node report another status.

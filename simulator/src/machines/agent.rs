@@ -116,7 +116,7 @@ impl Part<'_> {
         let Some(it) = self.members.get_mut(member) else { return };
         let joined_at = it.joined_at.clone();
         let Some(running) = it.running() else { return };
-        let written = running.replica.rows_written();
+        let written = running.replica.content_written();
         let addresses = match running.candidates.take().filter(|(at, _)| *at == written) {
             Some((_, addresses)) => addresses,
             None => {

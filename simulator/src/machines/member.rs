@@ -10,6 +10,7 @@ use sync_core::env::{Entropy, Instant, no_witness};
 use sync_core::identity::{Identity, VerifiedPeer};
 use sync_core::replica::{Event, Now, Replica, ReplicaError};
 use sync_core::session::dialer::Dialer;
+use sync_core::state::ObjectHash;
 use sync_core::store::{OpenError, Store};
 use sync_core::transport::{Clock, Machine, Network, Resolving};
 
@@ -23,7 +24,7 @@ use crate::disk::{CrashPolicy, Disk, Geometry};
 use crate::plan::stream::Stream;
 use crate::plan::{Name, PlannedClock};
 use crate::random::Random;
-use crate::target::Target;
+use crate::target::{Change, Target};
 
 /// The database on a simulated disk.
 const DATABASE: &str = "archipel.db";
@@ -95,7 +96,7 @@ pub(super) struct Running {
     pub(super) pass_at: Option<Micros>,
     /// The last pass, of use as long as it would read the same again.
     pub(super) pass: Option<Pass>,
-    /// Addresses of hubs, as they were when so many rows were written.
+    /// Addresses of hubs, as they were when so much content was written.
     pub(super) candidates: Option<(u64, Vec<String>)>,
     pub(super) is_advertised: bool,
 }
@@ -367,7 +368,10 @@ impl Member {
             Note::Replica(Event::Changed(key)) => hasher.update(b"changed").update(&key.id().0),
             Note::Replica(Event::Synced(peer)) => hasher.update(b"synced").update(&peer.0),
             Note::Replica(event) => hasher.update(format!("{event:?}").as_bytes()),
-            Note::Target(change) => hasher.update(format!("{change:?}").as_bytes()),
+            Note::Target(Change::Put { key, manifest }) => {
+                hasher.update(b"put").update(key.as_bytes()).update(&ObjectHash::of(manifest).0)
+            }
+            Note::Target(Change::Removed { key }) => hasher.update(b"removed").update(key.as_bytes()),
             Note::Applied(stamp) => hasher.update(b"applied").update(stamp.release.heads.as_bytes()),
             Note::Healed => hasher.update(b"healed"),
         };

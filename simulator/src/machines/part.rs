@@ -17,7 +17,7 @@ use super::member::Member;
 use super::queue::Queue;
 use crate::disk::Disk;
 use crate::plan::{self, Plan};
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 /// Something that is due at a member.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ pub(super) struct Part<'p> {
     /// Numbers of the plan's events that happen here, and how far they went.
     pub(super) events: Vec<usize>,
     pub(super) next_event: usize,
-    pub(super) layers: BTreeMap<String, LayerContent>,
+    pub(super) files: Files,
     /// The member that is the twin of an event.
     pub(super) twins: BTreeMap<usize, usize>,
     pub(super) backups: BTreeMap<usize, Disk>,
@@ -297,15 +297,9 @@ impl Part<'_> {
         }
     }
 
-    /// Keeps the replica's timer. A hub has a session for each node and takes a while to say when its first timer is, so it is
-    /// asked only if that may be sooner than what is set.
+    /// Keeps the replica's timer.
     fn rearm(&mut self, member: usize) {
-        const SOON: Micros = sync_core::limits::HELLO_WAIT_SECONDS * 1_000_000;
-        let (now, is_hub) = (self.now, self.members.get(member).is_some_and(Member::is_hub));
         let Some(running) = self.members.get_mut(member).and_then(Member::running) else { return };
-        if is_hub && running.timeout_at.is_some_and(|at| at <= now + SOON) {
-            return;
-        }
         let Some(Instant(at)) = running.replica.poll_timeout() else { return };
         if running.timeout_at.is_none_or(|set| at < set) {
             running.timeout_at = Some(at);

@@ -41,7 +41,7 @@ pub(super) fn set_up(parts: &mut [Part<'_>], plan: &Plan) -> Result<(), String> 
     for hub in &places {
         if *hub == first { found(member(parts, first)?)? } else { join_as_hub(parts, first, *hub)? }
     }
-    let layers: Vec<_> = member_part(parts, first)?.layers.values().cloned().collect();
+    let layers: Vec<_> = member_part(parts, first)?.files.layers().cloned().collect();
     for layer in layers {
         let command = AdminCommand::ApplyLayer { name: id(layer.name()), objects: layer.keyed(), release: false };
         ask(parts, first, command)?;

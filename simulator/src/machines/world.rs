@@ -18,7 +18,7 @@ use super::{Micros, micros};
 use crate::plan::stream::Stream;
 use crate::plan::{Action, LinkChange, Name, Plan, PlannedLink};
 use crate::scenario::LinkState;
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 /// How long after a link between parts went down something may still be under way on it: an idle timeout that began anew with a
 /// last word, and a keep-alive before that, with room.
@@ -166,7 +166,6 @@ fn segments(plan: &Plan, parts: &[Part<'_>], threads: usize) -> Vec<(Micros, boo
 impl<'p> World<'p> {
     fn new(plan: &'p Plan, options: &mut Options<'_>) -> Self {
         let (part_of, count) = parts_of(plan);
-        let layers = || plan.layers.iter().map(|layer| (layer.name.clone(), LayerContent::new(layer, plan.seed)));
         let part = |number: usize| Part {
             plan,
             number,
@@ -177,7 +176,7 @@ impl<'p> World<'p> {
             outbox: Vec::new(),
             events: Vec::new(),
             next_event: 0,
-            layers: layers().collect(),
+            files: Files::new(&plan.layers, plan.seed),
             twins: BTreeMap::new(),
             backups: BTreeMap::new(),
             releases: Vec::new(),

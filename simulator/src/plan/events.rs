@@ -178,6 +178,8 @@ fn action(source: &EventSource, lasts: Duration, disk: Option<&Disk>, stream: &m
         Kind::Edit => Action::Edit {
             layer: name(&source.layer)?,
             objects: source.objects.unwrap_or(1),
+            add: source.add.unwrap_or(0),
+            remove: source.remove.unwrap_or(0),
             release: source.release.unwrap_or(true),
         },
         Kind::Release => Action::Release { back: source.back.unwrap_or(0) },

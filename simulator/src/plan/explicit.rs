@@ -164,9 +164,11 @@ fn entry(event: &Event) -> Option<EventSource> {
         Action::AddressChange => new(Kind::AddressChange),
         Action::NatRebind => new(Kind::NatRebind),
         Action::Hostile { attack } => EventSource { attack: Some(*attack), ..new(Kind::Hostile) },
-        Action::Edit { layer, objects, release } => EventSource {
+        Action::Edit { layer, objects, add, remove, release } => EventSource {
             layer: Some(layer.to_string()),
             objects: Some(*objects),
+            add: Some(*add).filter(|add| *add > 0),
+            remove: Some(*remove).filter(|remove| *remove > 0),
             release: Some(*release),
             ..new(Kind::Edit)
         },

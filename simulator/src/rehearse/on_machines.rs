@@ -34,7 +34,7 @@ pub(super) fn run(plan: &Plan, scenario: &str) -> Result<bool, String> {
 }
 
 /// How late nodes were with releases, in a line.
-pub(super) fn late(late: &machines::Quantiles) -> String {
+pub(crate) fn late(late: &machines::Quantiles) -> String {
     format!(
         "  releases         {} times late by {:.1?} (mean), {:.1?} (half), {:.1?} (nine tenths), {:.1?} (all)",
         late.count, late.mean, late.half, late.most, late.all

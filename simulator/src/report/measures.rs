@@ -75,7 +75,7 @@ fn measure(kind: Kind, mut values: Vec<u64>, missing: u64) -> Measure {
 
 /// How late a node was with each release that it came to hold, in milliseconds, and how many it did not. A node is there from
 /// the first release that it holds.
-pub(super) fn late(releases: &[(u64, u64)], applied: &[(u64, u64)]) -> (Vec<u64>, u64) {
+pub(crate) fn late(releases: &[(u64, u64)], applied: &[(u64, u64)]) -> (Vec<u64>, u64) {
     let Some((&(joined, first), rest)) = applied.split_first() else { return (Vec::new(), 0) };
     let mut held = first;
     let mut lateness = Vec::new();

@@ -135,6 +135,7 @@ impl Known {
             | Happening::Put { .. }
             | Happening::Removed { .. }
             | Happening::Replica { .. }
+            | Happening::Attacked { .. }
             | Happening::Healed
             | Happening::Agreed
             | Happening::Broken { .. } => {}

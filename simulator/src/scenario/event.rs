@@ -79,10 +79,17 @@ pub struct EventSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub objects: Option<u32>,
+    /// `edit`: how many objects are added: some anew, some that were removed before. Unset: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<u32>,
+    /// `edit`: how many objects are removed. One stays in any case. Unset: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<u32>,
     /// `edit`: whether it is released at once. Unset: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<bool>,
-    /// `release`: how many releases to go back. Unset: 0, release what was edited since.
+    /// `release`: how many releases to go back: the layers as they were then are applied and released. Unset: 0, release what
+    /// was edited since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back: Option<u32>,
     /// `status`: how many values change in the reported state. Unset: 1.
@@ -261,6 +268,28 @@ impl Attack {
         Self::NeverAcknowledges,
         Self::FalseAcknowledgements,
     ];
+
+    /// The name in a scenario file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Garbage => "garbage",
+            Self::EndlessTransfers => "endless-transfers",
+            Self::Bomb => "bomb",
+            Self::HugeClaims => "huge-claims",
+            Self::CraftedChanges => "crafted-changes",
+            Self::ForkedActor => "forked-actor",
+            Self::SequenceGap => "sequence-gap",
+            Self::ForeignActor => "foreign-actor",
+            Self::ForeignDocument => "foreign-document",
+            Self::ForgedSignature => "forged-signature",
+            Self::Replay => "replay",
+            Self::ForeignScope => "foreign-scope",
+            Self::SilentConnections => "silent-connections",
+            Self::NeverAcknowledges => "never-acknowledges",
+            Self::FalseAcknowledgements => "false-acknowledgements",
+        }
+    }
 }
 
 impl EventSource {
@@ -288,6 +317,8 @@ impl EventSource {
             attack: None,
             layer: None,
             objects: None,
+            add: None,
+            remove: None,
             release: None,
             back: None,
             values: None,
@@ -319,6 +350,8 @@ impl EventSource {
             ("attack", self.attack.is_some()),
             ("layer", self.layer.is_some()),
             ("objects", self.objects.is_some()),
+            ("add", self.add.is_some()),
+            ("remove", self.remove.is_some()),
             ("release", self.release.is_some()),
             ("back", self.back.is_some()),
             ("values", self.values.is_some()),

@@ -76,9 +76,9 @@ pub struct Group {
 pub struct Disk {
     /// What is written as a whole or not at all, if the power fails meanwhile.
     pub sector: Size,
-    /// Time that a write takes.
+    /// Time that a write takes. No depth makes use of it yet.
     pub write: Span,
-    /// Time that a sync takes.
+    /// Time that a sync takes. No depth makes use of it yet.
     pub sync: Span,
     /// What fits. Unset: everything.
     #[serde(skip_serializing_if = "Option::is_none")]

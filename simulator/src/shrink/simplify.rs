@@ -149,7 +149,13 @@ fn simplify_events(search: &mut Search<'_>) {
                 *lasts = Duration::from_secs(lasts.as_secs() / 2);
             }
         };
+        let plain = |event: &mut Event| {
+            if let Action::Edit { add, remove, .. } = &mut event.action {
+                (*add, *remove) = (0, 0);
+            }
+        };
         change(search, place, "fewer things", fewer);
+        change(search, place, "nothing added or removed", plain);
         // Six times by half is 64 times shorter; what needs less than that is told apart by nobody.
         let mut halvings = 0;
         while halvings < 6 && change(search, place, "half as long", shorter) {

@@ -9,6 +9,7 @@ use super::site::{Role, Site};
 use super::world::{Fault, Todo, World, id, policy};
 use crate::disk::{CrashPolicy, Failing, Faults};
 use crate::plan::{Action, Event, Name, PlannedClock};
+use crate::workload::files::Edit;
 use crate::workload::remark;
 
 /// The database file, which rots.
@@ -36,20 +37,20 @@ impl World<'_> {
                 self.start(name).await;
                 true
             }
-            Action::DiskFull { lasts } => self.last(name, Fault::Disk, *lasts, |_, site| {
+            Action::DiskFull { lasts } => self.last(name, Fault::DiskFull, *lasts, |_, site| {
                 let held = site.disk().held_bytes();
                 site.disk().set_faults(Faults { capacity: Some(held), ..site.disk().faults() });
             }),
             Action::LyingFsync { lasts } => {
                 self.doubtful.insert(name.clone());
-                self.last(name, Fault::Disk, *lasts, |_, site| {
+                self.last(name, Fault::LyingSyncs, *lasts, |_, site| {
                     site.disk().set_faults(Faults { lying_syncs: true, ..site.disk().faults() });
                 })
             }
             Action::IoErrors { lasts, share } => {
                 let one_in = 1_000_000_u64.checked_div(u64::from(share.0)).unwrap_or(u64::MAX);
                 let failing = Some(Failing::one_in(one_in));
-                self.last(name, Fault::Disk, *lasts, |_, site| {
+                self.last(name, Fault::IoErrors, *lasts, |_, site| {
                     let faults = Faults { writes: failing, syncs: failing, ..site.disk().faults() };
                     site.disk().set_faults(faults);
                 })
@@ -82,15 +83,13 @@ impl World<'_> {
             }
             Action::AddressChange => self.network(name, |internet, member| internet.move_away(member)),
             Action::NatRebind => self.network(name, |internet, member| internet.rebind(member)),
-            Action::Hostile { .. } => false,
-            Action::Edit { layer, objects, release } => {
-                let Some(content) = self.layers.get_mut(&**layer) else { return false };
-                content.edit(*objects, event.draw);
+            Action::Hostile { attack } => self.attack(number, event, *attack).await,
+            Action::Edit { layer, objects, add, remove, release } => {
+                self.files.edit(layer, Edit { change: *objects, add: *add, remove: *remove }, event.draw);
                 self.apply_layer(name, layer, *release).await
             }
-            // There is no command to go back yet.
-            Action::Release { back } if *back > 0 => false,
-            Action::Release { .. } => self.ask(name, AdminCommand::Release { layers: Vec::new() }).await.is_some(),
+            Action::Release { back: 0 } => self.release(name).await,
+            Action::Release { back } => self.go_back(name, *back).await,
             Action::Status { values } => self.say(name, *values, event.draw),
             Action::TargetEdit { objects } => {
                 let Some(site) = self.running(name) else { return false };
@@ -119,15 +118,43 @@ impl World<'_> {
                     self.internet.set_frozen(member, false);
                 }
             }
-            Fault::Disk => {
-                if let Some(site) = self.sites.get(name) {
-                    site.mend_disk();
-                }
-            }
+            Fault::DiskFull => self.mend(name, |site| Faults { capacity: site.capacity(), ..site.disk().faults() }),
+            Fault::LyingSyncs => self.mend(name, |site| Faults { lying_syncs: false, ..site.disk().faults() }),
+            Fault::IoErrors => self.mend(name, |site| Faults { writes: None, syncs: None, ..site.disk().faults() }),
+            Fault::Attack(number) => self.end_attack(name, number).await,
             Fault::Drift => {
                 let base = self.planned_drift(name);
                 self.clock(name, |wall| wall.set_drift(base));
             }
+        }
+    }
+
+    async fn release(&mut self, hub: &Name) -> bool {
+        let done = self.ask(hub, AdminCommand::Release { layers: Vec::new() }).await.is_some();
+        if done {
+            self.files.note_release(None);
+        }
+        done
+    }
+
+    /// Somebody takes the files of an older release and releases them.
+    async fn go_back(&mut self, hub: &Name, back: u32) -> bool {
+        if self.running(hub).is_none() {
+            return false;
+        }
+        let Some(changed) = self.files.go_back(back) else { return false };
+        for layer in changed {
+            if !self.apply_layer(hub, &layer, false).await {
+                return false;
+            }
+        }
+        self.release(hub).await
+    }
+
+    /// A disk does one thing right again.
+    fn mend(&self, name: &Name, faults: impl FnOnce(&Site) -> Faults) {
+        if let Some(site) = self.sites.get(name) {
+            site.disk().set_faults(faults(site));
         }
     }
 

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use super::book::{Book, observe};
 use super::wall::WallClock;
 use crate::disk::{CrashPolicy, Disk, Faults, Geometry};
+use crate::guests::Guest;
 use crate::net::port::Port;
 use crate::net::{Internet, MemberId};
 use crate::random::Random;
@@ -64,6 +65,8 @@ pub struct Site {
     boots: u64,
     running: Option<Running>,
     book: Option<(Book, Member)>,
+    /// Keeps something else than the target.
+    pub(super) guest: Option<Guest>,
 }
 
 impl std::fmt::Debug for Site {
@@ -174,6 +177,7 @@ impl Site {
             boots: 0,
             running: None,
             book: None,
+            guest: None,
         }
     }
 
@@ -327,7 +331,10 @@ impl Site {
             Role::Node => {
                 let replica = Replica::open(store, &mut *machine.entropy(), no_witness())?;
                 let island = Island {
-                    target: self.target.actuator(),
+                    target: match &mut self.guest {
+                        Some(guest) => guest.actuator(&self.name, self.seed, self.boots, self.book.clone()),
+                        None => self.target.actuator(),
+                    },
                     interval: self.interval,
                     settings: self.settings,
                     witness: no_witness(),
@@ -406,6 +413,7 @@ impl Site {
         }
         if policy != CrashPolicy::Kept {
             self.target.lose_power();
+            self.guest.iter_mut().for_each(Guest::lose_power);
         }
         let faults = self.disk.faults();
         self.set_disk(Disk::from_image(random.next_u64(), &image));
@@ -438,6 +446,12 @@ impl Site {
     pub fn set_disk(&mut self, disk: Disk) {
         self.disk = disk;
         self.mend_disk();
+    }
+
+    /// How much fits on its disk, in bytes; `None`: whatever comes.
+    #[must_use]
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity
     }
 
     /// Ends every fault of its disk.

@@ -326,3 +326,143 @@ fn a_link_that_has_nothing_to_carry_costs_its_handshake_and_little_more() {
     // Some 135 links of a handshake and a hello. A look for larger packets would take 5 kB more on each.
     assert!(to_node < 135 * 2_500, "{to_node}");
 }
+
+/// Each attack that there is, in the name of one of two nodes at two hubs, and the work that goes on.
+fn all_attacks() -> String {
+    let mut text = r#"
+name = "all-attacks"
+rehearses = "Somebody has the key of a node"
+duration = "4h"
+
+[[hub]]
+name = "hub-{n}"
+count = 2
+
+[[group]]
+name = "honest"
+layers = ["base"]
+
+[[group]]
+name = "stolen"
+layers = ["base"]
+
+[[layer]]
+name = "base"
+
+[[layer]]
+name = "secret"
+
+[[event]]
+kind = "edit"
+layer = "base"
+add = 1
+remove = 1
+every = "13m"
+
+[[event]]
+kind = "status"
+every = "5m"
+"#
+    .to_owned();
+    for (number, attack) in crate::scenario::Attack::ALL.into_iter().enumerate() {
+        let (name, minute) = (attack.name(), 10 + 12 * number);
+        text += &format!(
+            "[[event]]\nkind = \"hostile\"\nname = \"{name}\"\non = [\"stolen\"]\nattack = \"{name}\"\nat = [\"{minute}m\"]\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn every_attack_meets_a_hub_and_nobody_honest_takes_harm_or_blame() {
+    let scenario = crate::scenario::Scenario::parse("all-attacks.toml", &all_attacks()).unwrap();
+    let plan = crate::plan::Plan::expand(&scenario, 1, crate::scenario::Depth::Stack).unwrap();
+    let run = || {
+        let book = Book::new(Trace::new(100_000));
+        super::world::runtime().unwrap().block_on(super::world::run(&plan, book, |_| ()))
+    };
+    let outcome = run();
+    assert_eq!(outcome.broken, Vec::<String>::new());
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    let attacks = crate::scenario::Attack::ALL.len() as u64;
+    let tally = outcome.events["hostile"];
+    assert_eq!((tally.planned, tally.reached, tally.mattered), (attacks, attacks, attacks));
+    // What was refused of it is told, with the reason.
+    let told = |what: &str| outcome.last.iter().filter(|entry| entry.contains(what)).count();
+    for reason in [
+        "the signature on the frontier does not verify",
+        "may not write this document",
+        "by an actor of someone else",
+        "repeats a number that its actor used",
+    ] {
+        assert!(told(reason) > 0, "{reason}");
+    }
+    assert!(told("refused input of") > 20, "{}", told("refused input of"));
+    assert_eq!(outcome, run());
+}
+
+/// A release that is taken back twice, once further than there were releases.
+const TAKEN_BACK: &str = r#"
+name = "taken-back"
+rehearses = "A release is taken back"
+duration = "3h"
+
+[[group]]
+name = "van"
+layers = ["base"]
+
+[[layer]]
+name = "base"
+objects = 4
+size = "4kB"
+
+[[event]]
+kind = "edit"
+layer = "base"
+add = 3
+remove = 2
+at = ["20m", "40m"]
+
+[[event]]
+kind = "release"
+name = "one"
+back = 1
+at = ["1h"]
+
+[[event]]
+kind = "release"
+name = "further"
+back = 2
+at = ["80m"]
+
+[[event]]
+kind = "release"
+name = "too-far"
+back = 9
+at = ["100m"]
+"#;
+
+#[test]
+fn a_release_that_is_taken_back_is_a_newer_one_with_the_older_content_at_both_depths() {
+    let scenario = crate::scenario::Scenario::parse("taken-back.toml", TAKEN_BACK).unwrap();
+    let plan = |depth| crate::plan::Plan::expand(&scenario, 1, depth).unwrap();
+    let stack = plan(crate::scenario::Depth::Stack);
+    let outcome =
+        super::world::runtime().unwrap().block_on(super::world::run(&stack, Book::new(Trace::new(10_000)), |_| ()));
+    assert_eq!(outcome.broken, Vec::<String>::new());
+    assert!(outcome.agreed_after.is_some(), "{:?}", outcome.disagreement);
+    let tally = outcome.events["release"];
+    assert_eq!((tally.planned, tally.reached), (3, 2));
+    let told = |what: &str| outcome.last.iter().filter(|entry| entry.contains(what)).count();
+    // Two edits removed and added objects, and each way back undoes an edit.
+    assert!(told("van removed ") > 3, "{:?}", outcome.last);
+    assert_eq!(told("roll-back"), 2, "{:?}", outcome.last);
+    let removals = outcome.verdicts.iter().find(|(check, _, _)| check.number() == 5).unwrap();
+    assert!(removals.1 > 0 && removals.2 == 0, "{removals:?}");
+    let machines = plan(crate::scenario::Depth::Machines);
+    let mut options = crate::machines::Options { threads: 1, eyes: &mut crate::machines::nobody };
+    let outcome = crate::machines::run(&machines, &mut options, |_| ()).unwrap();
+    assert!(outcome.agreed_after.is_some() && outcome.broken.is_empty(), "{:?}", outcome.disagreement);
+    let tally = outcome.events["release"];
+    assert_eq!((tally.planned, tally.reached), (3, 2));
+}

@@ -9,13 +9,15 @@ use hub::service::fleet::{FleetCommand, FleetReply, HubTokenRequest};
 use hub::service::{AdminCommand, AdminReply, AssignTarget};
 use sync_core::identity::Identity;
 use sync_core::transport::Settings;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::book::Book;
+use super::hostile::UnderWay;
 use super::site::{Look, Role, Site, SiteConfig, SiteError};
 use super::wall::WallClock;
 use crate::checks::Checks;
 use crate::disk::{Disk, Geometry};
+use crate::guests::{Guest, Guests};
 use crate::holding::Look as Reading;
 use crate::net::line::Shape;
 use crate::net::{Internet, MemberId};
@@ -24,11 +26,13 @@ use crate::plan::{Action, Event, Name, Plan, PlannedClock};
 use crate::random::Random;
 use crate::scenario::{self, LinkState};
 use crate::trace::{Happening, Work};
-use crate::workload::LayerContent;
+use crate::workload::files::Files;
 
 mod agreement;
+mod asking;
 mod checking;
 mod faults;
+mod guests;
 mod healing;
 mod lateness;
 mod outcome;
@@ -37,6 +41,7 @@ mod traffic;
 mod words;
 
 pub use outcome::{Outcome, Tally};
+pub(crate) use words::id;
 pub(super) use words::policy;
 pub use words::shape;
 
@@ -76,9 +81,13 @@ pub(super) enum Todo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     Pause,
-    Disk,
+    DiskFull,
+    LyingSyncs,
+    IoErrors,
     Drift,
     Twin,
+    /// The attack of the plan's event of this number.
+    Attack(usize),
 }
 
 /// A world.
@@ -88,7 +97,7 @@ pub(super) struct World<'p> {
     pub(super) sites: BTreeMap<Name, Site>,
     pub(super) twins: BTreeMap<Name, Site>,
     pub(super) identities: BTreeMap<Name, Identity>,
-    pub(super) layers: BTreeMap<String, LayerContent>,
+    pub(super) files: Files,
     pub(super) backups: BTreeMap<usize, Disk>,
     pub(super) revoked: Vec<Name>,
     /// Whose disk did not keep its word: it lied about a sync or rotted.
@@ -96,6 +105,9 @@ pub(super) struct World<'p> {
     /// Whose disk has rotted. What it damaged may be found late or never, so the healing replaces it.
     pub(super) rotted: BTreeSet<Name>,
     pub(super) joined: Vec<Name>,
+    /// Nodes of which there was a copy, and those of them that were last refused for the other copy's sake.
+    copied: BTreeSet<Name>,
+    refused: BTreeSet<Name>,
     pub(super) random: Random,
     pub(super) lateness: lateness::Lateness,
     /// Books of hubs whose process ended, and what they forgot of the traffic since.
@@ -106,9 +118,13 @@ pub(super) struct World<'p> {
     pub(super) book: Book,
     pub(super) lasting: BTreeMap<(Name, Fault), faults::Lasting>,
     pub(super) has_seen_a_twin: bool,
+    pub(super) attacks: BTreeMap<usize, UnderWay>,
+    /// The machine from which a node is attacked.
+    pub(super) attackers: BTreeMap<Name, MemberId>,
     /// Links that are down and mattered when they went down.
     mattering: BTreeSet<usize>,
     pub(super) checks: Checks,
+    guests: &'p mut Guests,
     unread: u64,
     start: Instant,
     todo: BinaryHeap<Reverse<(Duration, Todo)>>,
@@ -117,14 +133,22 @@ pub(super) struct World<'p> {
 }
 
 /// Runs `plan`. To be called on a paused clock ([`runtime`]).
-pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Outcome {
-    let mut world = World::new(plan, book);
+pub async fn run(plan: &Plan, book: Book, told: impl FnMut(Duration)) -> Outcome {
+    run_with(plan, book, &mut Guests::default(), told).await
+}
+
+/// The same with guests, who are told what members hold at the end.
+pub(crate) async fn run_with(plan: &Plan, book: Book, guests: &mut Guests, mut told: impl FnMut(Duration)) -> Outcome {
+    let is_asked = guests.asks_for_the_end;
+    let mut world = World::new(plan, book, guests);
     let carrier = tokio::spawn(world.internet.clone().carry());
     world.set_up().await;
     world.schedule();
+    world.begin_workloads();
     while let Some(at) = world.step().await {
         told(at);
     }
+    world.guests.workloads.end().await;
     let mut outcome = Outcome::default();
     if world.broken.is_empty() {
         world.sample().await;
@@ -138,6 +162,9 @@ pub async fn run(plan: &Plan, book: Book, mut told: impl FnMut(Duration)) -> Out
     }
     world.conclude(&mut outcome).await;
     world.account(&mut outcome).await;
+    if is_asked {
+        world.tell_guests_the_end().await;
+    }
     for site in world.sites.values_mut() {
         site.stop().await;
     }
@@ -155,7 +182,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 impl<'p> World<'p> {
-    fn new(plan: &'p Plan, book: Book) -> Self {
+    fn new(plan: &'p Plan, book: Book, guests: &'p mut Guests) -> Self {
         let internet = Internet::new(plan.start.0);
         let mut world = Self {
             plan,
@@ -163,12 +190,14 @@ impl<'p> World<'p> {
             sites: BTreeMap::new(),
             twins: BTreeMap::new(),
             identities: BTreeMap::new(),
-            layers: BTreeMap::new(),
+            files: Files::new(&plan.layers, plan.seed),
             backups: BTreeMap::new(),
             revoked: Vec::new(),
             doubtful: BTreeSet::new(),
             rotted: BTreeSet::new(),
             joined: Vec::new(),
+            copied: BTreeSet::new(),
+            refused: BTreeSet::new(),
             random: Random::new(Stream::new(plan.seed, &["world"]).next_u64()),
             lateness: lateness::Lateness::default(),
             closed: BTreeMap::new(),
@@ -178,8 +207,11 @@ impl<'p> World<'p> {
             book,
             lasting: BTreeMap::new(),
             has_seen_a_twin: false,
+            attacks: BTreeMap::new(),
+            attackers: BTreeMap::new(),
             mattering: BTreeSet::new(),
             checks: Checks::new(&plan.checks),
+            guests,
             unread: 0,
             start: Instant::now(),
             todo: BinaryHeap::new(),
@@ -198,14 +230,13 @@ impl<'p> World<'p> {
                 world.internet.add_line(from, to, Shape::default(), seed);
             }
         }
-        let layers = plan.layers.iter().map(|layer| (layer.name.clone(), LayerContent::new(layer, plan.seed)));
-        world.layers = layers.collect();
         world
     }
 
     fn add(&mut self, name: &Name, role: Role, disk: &scenario::Disk, clock: PlannedClock) {
         let mut site = self.site(name, name, role, disk, clock);
         site.write_into(self.book.clone(), (&**name).into());
+        site.guest = self.guests.makers.get(&**name).cloned().map(Guest::new);
         self.sites.insert(name.clone(), site);
     }
 
@@ -218,13 +249,13 @@ impl<'p> World<'p> {
         disk: &scenario::Disk,
         clock: PlannedClock,
     ) -> Site {
-        self.members += 1;
+        let member = self.new_member();
         let shown =
             if clock.keeps_time { i64::try_from(self.plan.start.0).unwrap_or(0) * 1000 + clock.offset.0 } else { 0 };
         let config = SiteConfig {
             name: id(name),
             role,
-            member: MemberId(self.members),
+            member,
             seed: Stream::new(self.plan.seed, &["site", seeded]).next_u64(),
             geometry: Geometry {
                 sector_bytes: u32::try_from(disk.sector.0).unwrap_or(4096),
@@ -237,6 +268,12 @@ impl<'p> World<'p> {
             interval: LOOK_EVERY,
         };
         Site::new(config, self.internet.clone())
+    }
+
+    /// The number of another machine.
+    pub(super) fn new_member(&mut self) -> MemberId {
+        self.members += 1;
+        MemberId(self.members)
     }
 
     pub(super) fn member(&self, name: &Name) -> Option<MemberId> {
@@ -276,27 +313,14 @@ impl<'p> World<'p> {
         Some((token.token, self.sites.get(first)?.address()))
     }
 
-    /// Asks a hub; `None` when it does not answer or refuses.
-    pub(super) async fn ask(&mut self, hub: &Name, command: AdminCommand) -> Option<AdminReply> {
-        match self.sites.get(hub)?.ask(command).await? {
-            Ok(reply) => {
-                if let Some(version) = self.lateness.handle_reply(&reply) {
-                    let work = Work::Release { version };
-                    self.book.tell(Happening::Work { member: (&**hub).into(), work });
-                }
-                Some(reply)
-            }
-            Err(error) => {
-                tracing::info!(%hub, %error, "a hub refused");
-                None
-            }
-        }
-    }
-
     pub(super) async fn apply_layer(&mut self, hub: &Name, layer: &str, release: bool) -> bool {
-        let Some(content) = self.layers.get(layer) else { return false };
+        let Some(content) = self.files.layer(layer) else { return false };
         let command = AdminCommand::ApplyLayer { name: id(layer), objects: content.keyed(), release };
-        self.ask(hub, command).await.is_some()
+        let done = self.ask(hub, command).await.is_some();
+        if done && release {
+            self.files.note_release(Some(layer));
+        }
+        done
     }
 
     /// Lets a node in at the first of its hubs that answers. `false`: to be tried again.
@@ -399,12 +423,16 @@ impl<'p> World<'p> {
         }
         let Reverse((at, todo)) = self.todo.pop()?;
         if at >= self.plan.heal_at {
-            sleep_until(self.start + self.plan.heal_at).await;
+            self.wait_until(self.plan.heal_at).await;
             return None;
         }
-        sleep_until(self.start + at).await;
+        self.wait_until(at).await;
         match todo {
             Todo::Link(link, change) => self.turn_link(link, change).await,
+            // A node that has not joined has nothing to copy yet.
+            Todo::Backup(name, event) if !self.identities.contains_key(&name) => {
+                self.put(at + WATCH_EVERY, Todo::Backup(name, event));
+            }
             Todo::Backup(name, event) => {
                 if let Some(site) = self.sites.get(&name) {
                     let copy = site.disk().copy(self.random.next_u64());
@@ -477,10 +505,4 @@ impl<'p> World<'p> {
             }
         }
     }
-}
-
-/// A name of a plan as the engine has it.
-#[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
-pub(super) fn id(name: &str) -> sync_core::id::Name {
-    sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
 }

@@ -131,6 +131,17 @@ pub enum Happening {
         /// What.
         event: Told,
     },
+    /// Somebody with the key of a member has attacked, and is gone.
+    Attacked {
+        /// In whose name.
+        member: Member,
+        /// Which attack, as in a scenario: `replay`.
+        attack: Text,
+        /// Connections on which a hub had to deal with it.
+        sessions: u64,
+        /// Frames and other bytes that were sent in one go.
+        frames: u64,
+    },
     /// Every fault has ended, every link is up.
     Healed,
     /// All honest members agree.
@@ -226,7 +237,14 @@ pub enum Told {
     /// It was refused as a copy by this hub.
     RefusedAsClone(NodeId),
     /// Input of this peer was refused here.
-    Quarantined(NodeId, String),
+    Quarantined {
+        /// Of whom.
+        peer: NodeId,
+        /// The id of the document that it was about, if of one.
+        document: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// This peer refused something of ours.
     RefusedByPeer(NodeId, String),
     /// Late work was written again on top of a cut of this document.
@@ -271,7 +289,9 @@ impl Happening {
             Event::Diverged(peer) => Told::Diverged(peer),
             Event::Cloned(peer) => Told::Cloned(peer),
             Event::RefusedAsClone(peer) => Told::RefusedAsClone(peer),
-            Event::Quarantined { peer, reason } => Told::Quarantined(peer, reason),
+            Event::Quarantined { peer, document, reason } => {
+                Told::Quarantined { peer, document: document.map(|document| document.to_string()), reason }
+            }
             Event::RefusedByPeer { peer, reason } => Told::RefusedByPeer(peer, reason),
             Event::Rebased { key, contested, left } => Told::Rebased { document: key.to_string(), contested, left },
             Event::Changed(key) => Told::Changed(key.to_string()),
@@ -299,7 +319,8 @@ impl Happening {
             | Self::Put { member, .. }
             | Self::Removed { member, .. }
             | Self::Replica { member, .. }
-            | Self::Sample { member, .. } => Some(member),
+            | Self::Sample { member, .. }
+            | Self::Attacked { member, .. } => Some(member),
             Self::Healed | Self::Agreed | Self::Broken { .. } => None,
         }
     }
@@ -338,6 +359,9 @@ impl fmt::Display for Happening {
             Self::Put { key, .. } => write!(f, "put {key}"),
             Self::Removed { key, .. } => write!(f, "removed {key}"),
             Self::Replica { event, .. } => event.fmt(f),
+            Self::Attacked { attack, sessions, frames, .. } => {
+                write!(f, "was the name behind {attack}: {sessions} sessions, {frames} frames")
+            }
             Self::Healed => f.write_str("the world is healed"),
             Self::Agreed => f.write_str("all honest members agree"),
             Self::Broken { invariant, sentence } => write!(f, "invariant {invariant} is broken: {sentence}"),
@@ -378,7 +402,7 @@ impl fmt::Display for Told {
             Self::Diverged(peer) => write!(f, "and {} had parted", peer.short()),
             Self::Cloned(peer) => write!(f, "refused a second copy of {}", peer.short()),
             Self::RefusedAsClone(hub) => write!(f, "was refused as a copy by {}", hub.short()),
-            Self::Quarantined(peer, reason) => write!(f, "refused input of {}: {reason}", peer.short()),
+            Self::Quarantined { peer, reason, .. } => write!(f, "refused input of {}: {reason}", peer.short()),
             Self::RefusedByPeer(peer, reason) => write!(f, "was refused by {}: {reason}", peer.short()),
             Self::Rebased { document, contested, left } => {
                 write!(f, "rebased {document}: {} contested, {} left", contested.len(), left.len())

@@ -40,7 +40,7 @@ fn all() -> Vec<Happening> {
         told(Told::Diverged(node)),
         told(Told::Cloned(node)),
         told(Told::RefusedAsClone(node)),
-        told(Told::Quarantined(node, "why".to_owned())),
+        told(Told::Quarantined { peer: node, document: Some("0a".to_owned()), reason: "why".to_owned() }),
         told(Told::RefusedByPeer(node, "why".to_owned())),
         told(Told::Rebased { document: "layer a".to_owned(), contested: vec!["/x".to_owned()], left: Vec::new() }),
         Happening::LinkDown { member: member(), peer: node },
@@ -50,6 +50,7 @@ fn all() -> Vec<Happening> {
         Happening::Failed { member: member(), message: "no room".to_owned() },
         Happening::Panicked { member: member(), message: "at\nthe disk".to_owned() },
         Happening::Sample { member: member(), sample: Sample { applied: Some(3), ..Sample::default() } },
+        Happening::Attacked { member: member(), attack: "replay".into(), sessions: 2, frames: 30 },
         Happening::Healed,
         Happening::Broken { invariant: 1, sentence: "lost".to_owned() },
         Happening::Agreed,
@@ -107,9 +108,9 @@ fn the_last_entries_are_kept_and_no_more() {
     assert_eq!(
         last,
         [
-            "00:00:43.500000 the world is healed",
-            "00:00:45.000000 invariant 1 is broken: lost",
-            "00:00:46.500000 all honest members agree",
+            "00:00:45.000000 the world is healed",
+            "00:00:46.500000 invariant 1 is broken: lost",
+            "00:00:48.000000 all honest members agree",
         ]
     );
 }

@@ -48,11 +48,13 @@ impl Replica {
         if noted.is_empty() {
             return Ok(());
         }
-        let tx = self.store.begin()?;
-        for (peer, (traffic, at)) in noted {
-            tx.add_traffic(peer, &traffic, at)?;
-        }
-        tx.commit()
+        self.aside(|replica| {
+            let tx = replica.store.begin()?;
+            for (peer, (traffic, at)) in noted {
+                tx.add_traffic(peer, &traffic, at)?;
+            }
+            tx.commit()
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::identity::Role;
 #[cfg(feature = "mutants")]
 use crate::mutants::{Mutant, planted};
-use crate::store::{StoreError, Tx};
+use crate::store::{DocumentRow, StoreError, Tx};
 
 /// A document as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Edit<'a> {
     pub(super) author: Author<'a>,
     pub(super) changed: Vec<DocumentKey>,
     pub(super) loads: Loads,
+    /// A hub is linked: what is reported becomes a change at once.
+    takes_reports: bool,
 }
 
 /// What a committed edit leaves to be told.
@@ -42,8 +44,8 @@ struct Committed {
 }
 
 impl<'a> Edit<'a> {
-    fn new(tx: Tx<'a>, author: Author<'a>, loads: Loads) -> Self {
-        Self { tx, author, changed: Vec::new(), loads }
+    fn new(tx: Tx<'a>, author: Author<'a>, loads: Loads, takes_reports: bool) -> Self {
+        Self { tx, author, changed: Vec::new(), loads, takes_reports }
     }
 
     fn commit(self) -> Result<Committed, StoreError> {
@@ -127,7 +129,26 @@ impl<'a> Edit<'a> {
         {
             return Ok(());
         }
+        if self.takes_reports {
+            return Ok(self.cut_report(document.row, key, state)?);
+        }
         Ok(self.tx.set_pending(document.row, state)?)
+    }
+
+    /// Turns a report into a change.
+    fn cut_report(
+        &mut self,
+        row: DocumentRow,
+        key: &DocumentKey,
+        state: &Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        match self.write(key, state) {
+            Ok(_) => {}
+            Err(WriteError::Store(error)) => return Err(error),
+            // The report stays out; the next one replaces it.
+            Err(error) => tracing::error!(document = %key, %error, "a report cannot be written"),
+        }
+        self.tx.clear_pending(row)
     }
 
     /// Turns reports into changes when one of these peers is a hub.
@@ -143,13 +164,7 @@ impl<'a> Edit<'a> {
         for row in rows {
             let key = self.tx.document_by_row(row)?.key;
             let Some(state) = self.tx.pending(row)? else { continue };
-            match self.write(&key, &state) {
-                Ok(_) => {}
-                Err(WriteError::Store(error)) => return Err(error),
-                // The report stays out; the next one replaces it.
-                Err(error) => tracing::error!(document = %key, %error, "a report cannot be written"),
-            }
-            self.tx.clear_pending(row)?;
+            self.cut_report(row, &key, &state)?;
         }
         Ok(())
     }
@@ -180,7 +195,8 @@ impl Replica {
         let live = self.live_links();
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
-        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend());
+        let takes_reports = live.keys().any(|peer| self.linked_hubs.contains(peer));
+        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend(), takes_reports);
         let value = work(&mut edit)?;
         edit.cut_reports(live.keys())?;
         let grown = extend_live(&edit.tx, &self.identity, &live)?;
@@ -239,7 +255,7 @@ impl Replica {
         }
         let policy = self.policy;
         let author = Author { identity: &self.identity, actor: self.actor, wall: now.wall, policy };
-        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend());
+        let mut edit = Edit::new(self.store.begin()?, author, self.loads.lend(), true);
         edit.cut_reports(std::iter::once(&peer))?;
         let committed = edit.commit()?;
         self.tell(committed);

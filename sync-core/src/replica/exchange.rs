@@ -21,6 +21,13 @@ use crate::wire::{CloseCode, Message, Push, PushEntry, Reason, Refuse};
 impl Replica {
     /// Carries out everything that the link's session asks for.
     pub(super) fn carry_out(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
+        let result = self.carry_out_all(now, id);
+        self.count_under_way(id);
+        self.keep_timeout(id);
+        result
+    }
+
+    fn carry_out_all(&mut self, now: Now, id: LinkId) -> Result<(), StoreError> {
         while let Some(effect) = self.links.get_mut(&id).and_then(|link| link.session.poll_effect()) {
             let result = self.carry_out_one(now, id, effect);
             if let Err(error) = result {
@@ -39,7 +46,6 @@ impl Replica {
                 }
             }
         }
-        self.count_under_way(id);
         Ok(())
     }
 
@@ -52,21 +58,7 @@ impl Replica {
             Effect::Restart => self.restart(id)?,
             Effect::Fetch { after } => self.fetch(id, after)?,
             Effect::Store(push, place) => self.store_push(now, id, push, place)?,
-            Effect::Acknowledged(number) => {
-                let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-                link.acknowledgements += 1;
-                let stop = link.stops.pop_front_if(|stop| stop.acknowledged_with <= link.acknowledgements);
-                link.batches.pop_front_if(|batch| batch.acknowledged_with <= link.acknowledgements);
-                let tx = self.store.begin()?;
-                if let Some(mut row) = tx.peer(link.peer)? {
-                    let number = number.max(row.acked);
-                    tx.feed_acknowledged(&mut row, number)?;
-                    if let Some(stop) = stop {
-                        tx.set_feed_reached(&row, stop.entry, stop.log)?;
-                    }
-                }
-                tx.commit()?;
-            }
+            Effect::Acknowledged(number) => self.aside(|replica| replica.acknowledged(id, number))?,
             Effect::Refused(refuse) => self.refused(id, &refuse)?,
             Effect::Resume(resume) => {
                 if let Some(link) = self.links.get_mut(&id)
@@ -89,6 +81,23 @@ impl Replica {
             Effect::Close(close) => self.outputs.push_back(Output::Close { link: id, close }),
         }
         Ok(())
+    }
+
+    /// The peer made its feed durable up to here.
+    fn acknowledged(&mut self, id: LinkId, number: u64) -> Result<(), StoreError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.acknowledgements += 1;
+        let stop = link.stops.pop_front_if(|stop| stop.acknowledged_with <= link.acknowledgements);
+        link.batches.pop_front_if(|batch| batch.acknowledged_with <= link.acknowledgements);
+        let tx = self.store.begin()?;
+        if let Some(mut row) = tx.peer(link.peer)? {
+            let number = number.max(row.acked);
+            tx.feed_acknowledged(&mut row, number)?;
+            if let Some(stop) = stop {
+                tx.set_feed_reached(&row, stop.entry, stop.log)?;
+            }
+        }
+        tx.commit()
     }
 
     fn transmit(&mut self, id: LinkId, message: &Message) {
@@ -172,8 +181,8 @@ impl Replica {
             None => {}
         }
         if let Some(refuse) = taken.refused.as_ref().filter(|_| taken.is_quarantined) {
-            let reason = refuse.message.clone();
-            self.outputs.push_back(Output::Event(Event::Quarantined { peer, reason }));
+            let (document, reason) = (Some(refuse.document), refuse.message.clone());
+            self.outputs.push_back(Output::Event(Event::Quarantined { peer, document, reason }));
         }
         if let Some(link) = self.links.get_mut(&id) {
             // What a peer sends it holds: it need not come back.
@@ -278,18 +287,20 @@ impl Replica {
 
     /// Brings the feed of a peer up to date with the log, and reports with it when the peer may take them.
     pub(super) fn bring_up_to_date(&mut self, now: Now, peer: NodeId) -> Result<PeerRow, StoreError> {
-        self.cut_reports(now, peer)?;
-        let tx = self.store.begin_read()?;
-        let mut row = tx.peer(peer)?.ok_or(StoreError::Corrupt { place: "peer" })?;
-        drop(tx);
-        if row.dirty {
-            let tx = self.store.begin()?;
-            let scope = scope::scope(&tx, &self.identity, &row)?;
-            tx.extend_feed(&mut row, &scope)?;
-            (self.witness)(CrashPoint::FeedBeforeCommit);
-            tx.commit()?;
-        }
-        Ok(row)
+        self.aside(|replica| {
+            replica.cut_reports(now, peer)?;
+            let tx = replica.store.begin_read()?;
+            let mut row = tx.peer(peer)?.ok_or(StoreError::Corrupt { place: "peer" })?;
+            drop(tx);
+            if row.dirty {
+                let tx = replica.store.begin()?;
+                let scope = scope::scope(&tx, &replica.identity, &row)?;
+                tx.extend_feed(&mut row, &scope)?;
+                (replica.witness)(CrashPoint::FeedBeforeCommit);
+                tx.commit()?;
+            }
+            Ok(row)
+        })
     }
 
     /// The live links by peer.

@@ -119,8 +119,15 @@ impl Replica {
         let conflicts = loaded.ok().and_then(|loaded| json::conflicts(&loaded, None).ok()).unwrap_or_default();
         let hidden = conflicts.into_iter().find(|it| it.path == [PathSegment::Key(STORE_FIELD.to_owned())]);
         let values = hidden.map_or_else(|| vec![shown], |it| it.values);
-        for stamp in values.iter().filter_map(|value| value.as_str()?.parse().ok()) {
-            self.heed_stamp(now, node, stamp)?;
+        let stamps: Vec<StoreStamp> = values.iter().filter_map(|value| value.as_str()?.parse().ok()).collect();
+        for stamp in &stamps {
+            self.heed_stamp(now, node, *stamp)?;
+        }
+        let known = self.store.begin_read()?.peer(node)?.and_then(|row| row.their_store);
+        if stamps.iter().any(|stamp| known.is_some_and(|(store, _)| store != stamp.store)) {
+            // Of two stores the node alone can show which one it has: the hub that it comes to next says so. Two hubs that each
+            // said what it knows would overrule each other for ever.
+            return Ok(());
         }
         // Says so when neither of them was the one that counts.
         self.grant(now, node)

@@ -13,7 +13,7 @@ use crate::document::Heads;
 use crate::document::history::{ChangeMeta, History};
 use crate::document::operations::Operations;
 use crate::id::DocumentId;
-use crate::limits::{LOADED_DOCUMENTS_MAX, LOADED_OPERATIONS_MAX};
+use crate::limits::{LOADED_DOCUMENT_OPERATIONS_MAX, LOADED_DOCUMENTS_MAX, LOADED_OPERATIONS_MAX};
 
 /// A document and what received changes are checked against.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ fn clocks_weight(history: &History) -> u64 {
 
 /// Whether what received changes are checked against is small enough to be kept.
 pub(super) fn may_keep((history, operations): &(History, Operations)) -> bool {
-    (operations.count() as u64).saturating_add(clocks_weight(history)) <= LOADED_OPERATIONS_MAX
+    (operations.count() as u64).saturating_add(clocks_weight(history)) <= LOADED_DOCUMENT_OPERATIONS_MAX
 }
 
 struct Kept {
@@ -73,6 +73,8 @@ pub(super) struct Loads {
     /// How many documents were loaded from the store.
     pub(super) count: u64,
     kept: BTreeMap<DocumentId, Kept>,
+    /// What is kept, by when it was used last: a hub has thousands, and looks for the oldest often.
+    by_turn: BTreeMap<u64, DocumentId>,
     weight: u64,
     turn: u64,
 }
@@ -108,16 +110,16 @@ impl Loads {
     pub(super) fn keep(&mut self, document: DocumentId, generation: u32, loaded: Loaded) {
         self.forget(document);
         let weight = loaded.weight();
-        if weight > LOADED_OPERATIONS_MAX {
+        if weight > LOADED_DOCUMENT_OPERATIONS_MAX {
             return;
         }
         while self.kept.len() >= LOADED_DOCUMENTS_MAX || self.weight + weight > LOADED_OPERATIONS_MAX {
-            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.last_used).map(|(id, _)| *id);
-            let Some(oldest) = oldest else { break };
+            let Some(oldest) = self.by_turn.first_key_value().map(|(_, id)| *id) else { break };
             self.forget(oldest);
         }
         self.turn += 1;
         self.weight += weight;
+        self.by_turn.insert(self.turn, document);
         self.kept.insert(document, Kept { generation, weight, last_used: self.turn, loaded });
     }
 
@@ -125,6 +127,7 @@ impl Loads {
     fn forget(&mut self, document: DocumentId) -> Option<Kept> {
         let kept = self.kept.remove(&document)?;
         self.weight -= kept.weight;
+        self.by_turn.remove(&kept.last_used);
         Some(kept)
     }
 
@@ -175,7 +178,7 @@ mod tests {
         };
         let mut history = History::default();
         // One on top of the other without an operation, each by another actor: 1 + 2 + 3... entries.
-        let changes = (2 * CLOCK_ENTRIES_AN_OPERATION * (LOADED_OPERATIONS_MAX + 1)).isqrt() + 1;
+        let changes = (2 * CLOCK_ENTRIES_AN_OPERATION * (LOADED_DOCUMENT_OPERATIONS_MAX + 1)).isqrt() + 1;
         for number in 0..changes {
             let deps = number.checked_sub(1).map(hash).into_iter().collect();
             let meta = ChangeMeta { hash: hash(number), actor: actor(number), seq: 1, start_op: 1, max_op: 0, deps };
@@ -197,7 +200,7 @@ mod tests {
             let mut loads = Loads::default();
             loads.keep(id, 0, loaded(1).2);
             assert!(loads.take(id, generation, heads).is_none());
-            assert!(loads.kept.is_empty() && loads.weight == 0);
+            assert!(loads.kept.is_empty() && loads.by_turn.is_empty() && loads.weight == 0);
         }
     }
 

@@ -114,9 +114,11 @@ impl Replica {
             packed: super::transfer::PackedTransfers::default(),
             catch_ups,
             contacts: super::contacts::Contacts::default(),
+            timeouts: super::timeouts::Timeouts::default(),
             witness,
             loads: super::loads::Loads::default(),
             policy: crate::document::generation::CutPolicy::default(),
+            aside: 0,
         })
     }
 

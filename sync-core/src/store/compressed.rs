@@ -23,7 +23,7 @@ pub(super) struct Compressed {
 }
 
 thread_local! {
-    /// One for each thread that owns a store: its tables are made once.
+    /// One of each for each thread that owns a store: their tables are made once.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }

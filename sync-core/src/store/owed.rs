@@ -27,6 +27,11 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn settle(&self, document: DocumentRow, from: Option<&PeerRow>) -> Result<(), StoreError> {
+        // Hardly ever is anything owed, and this comes with every frontier.
+        let mut any = self.inner.prepare_cached("SELECT EXISTS (SELECT 1 FROM owed WHERE document = ?)")?;
+        if !any.query_row([document.0], |row| row.get(0))? {
+            return Ok(());
+        }
         self.inner
             .prepare_cached("UPDATE peer SET dirty = 1 WHERE id IN (SELECT peer FROM owed WHERE document = ?)")?
             .execute([document.0])?;

@@ -233,7 +233,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn mark_hubs_dirty(&self) -> Result<(), StoreError> {
-        self.inner.prepare_cached("UPDATE peer SET dirty = 1 WHERE role = ?")?.execute([role_number(Role::Hub)])?;
+        self.inner
+            .prepare_cached("UPDATE peer SET dirty = 1 WHERE role = ? AND dirty = 0")?
+            .execute([role_number(Role::Hub)])?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{DURATION_MAX, Names, Place, strs};
 use crate::scenario::event::{EventSource, Targets, matches};
 use crate::scenario::{Kind, Scenario, Span};
+use crate::workload::files::RELEASES_KEPT;
 
 /// The most that something may happen to one member: once a second.
 const PER_DAY_MAX: u64 = 86_400_000_000;
@@ -86,6 +87,11 @@ fn check_parameters(source: &EventSource, _: &Names, place: &mut Place<'_>) {
         ("values", source.values, 10_000),
     ] {
         place.at(key).within(value.unwrap_or(1).into(), 1, most.into());
+    }
+    for (key, value, most) in
+        [("add", source.add, 10_000), ("remove", source.remove, 10_000), ("back", source.back, RELEASES_KEPT - 1)]
+    {
+        place.at(key).within(value.unwrap_or(0).into(), 0, most.into());
     }
 }
 

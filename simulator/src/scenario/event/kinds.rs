@@ -134,7 +134,7 @@ impl Kind {
             Self::HubSplit => (Targets::HubLinks, &["lasts"], &["way"]),
             Self::Link => (Targets::Links, &["state"], &["link"]),
             Self::Hostile => (Targets::Nodes, &["attack"], &[]),
-            Self::Edit => (Targets::Hubs, &["layer"], &["objects", "release"]),
+            Self::Edit => (Targets::Hubs, &["layer"], &["objects", "add", "remove", "release"]),
             Self::Release => (Targets::Hubs, &[], &["back"]),
             Self::Status => (Targets::Nodes, &[], &["values"]),
             Self::TargetEdit => (Targets::Nodes, &[], &["objects"]),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hub::service::{AdminCommand, AdminReply, Health};
+use hub::service::{AdminCommand, AdminReply};
 use tokio::time::sleep;
 
 use super::{Outcome, World};
+use crate::answers::{self, Answers};
 use crate::holding::Look;
 use crate::trace::Happening;
 
@@ -35,6 +36,7 @@ impl World<'_> {
             self.watch();
             self.start_due(self.now()).await;
             self.check(&[], Look::Frontiers).await;
+            self.replace_refused().await;
         }
         outcome.lateness = self.lateness();
         outcome
@@ -42,33 +44,16 @@ impl World<'_> {
 
     /// Why the fleet does not agree yet.
     async fn disagreement(&mut self) -> Option<String> {
-        let mut versions = Vec::new();
+        let mut answers = Vec::new();
         for hub in self.plan.hubs.iter().map(|hub| hub.name.clone()).collect::<Vec<_>>() {
-            let Some(AdminReply::Nodes(list)) = self.ask(&hub, AdminCommand::ListNodes).await else {
+            let Some(AdminReply::Nodes(nodes)) = self.ask(&hub, AdminCommand::ListNodes).await else {
                 return Some(format!("{hub} does not answer"));
             };
-            for name in &self.joined {
-                if self.revoked.contains(name) {
-                    continue;
-                }
-                let Some(node) = list.nodes.iter().find(|node| node.name.as_str() == &**name) else {
-                    return Some(format!("{hub} does not know {name}"));
-                };
-                if node.desired.is_none() || node.desired != node.applied {
-                    return Some(format!("{hub}: {name} runs {:?}, not {:?}", node.applied, node.desired));
-                }
-                if node.health != Health::Healthy {
-                    return Some(format!("{hub}: {name} is {:?}", node.health));
-                }
-            }
             let Some(AdminReply::Layers(layers)) = self.ask(&hub, AdminCommand::ListLayers).await else {
                 return Some(format!("{hub} does not answer"));
             };
-            let summary: Vec<_> = layers.layers.iter().map(|it| (it.name.clone(), it.layer_version)).collect();
-            versions.push((hub, summary));
+            answers.push(Answers { hub: hub.to_string(), nodes, layers });
         }
-        let (first, rest) = versions.split_first()?;
-        let other = rest.iter().find(|(_, layers)| *layers != first.1);
-        other.map(|(hub, layers)| format!("{hub} has layers {layers:?}, {} has {:?}", first.0, first.1))
+        answers::disagreement(&answers, self.joined.iter().filter(|name| !self.is_apart(name)).map(|name| &**name))
     }
 }

@@ -11,6 +11,7 @@ use super::{Outcome, World};
 use crate::checks::{self, Held};
 use crate::holding::{Holding, Look};
 use crate::plan::{Action, Event, Name};
+use crate::scenario::Kind;
 use crate::trace::{Happening, Member, Told};
 
 /// How often all stores are read as far as what was acknowledged.
@@ -55,7 +56,7 @@ impl World<'_> {
 
     /// The same; `wanted`: of hubs also what nodes are to hold.
     async fn check_with(&mut self, members: &[Name], look: Look, wanted: bool) {
-        for name in members {
+        for name in members.iter().filter(|_| !self.checks.is_idle()).collect::<Vec<_>>() {
             let Some(read) = self.read(name, look, wanted).await else { continue };
             let Ok(Read { length, at, holding, target }) = read else {
                 self.unread += 1;
@@ -77,14 +78,14 @@ impl World<'_> {
 
     async fn read(&self, name: &Name, look: Look, wanted: bool) -> Option<Result<Read, StoreError>> {
         let site = self.sites.get(name)?;
-        let (book, target) = (self.book.clone(), site.target().clone());
+        let (book, target, keeps_target) = (self.book.clone(), site.target().clone(), site.guest.is_none());
         let read = move |replica: &mut Replica| -> Result<Read, StoreError> {
             let (length, at) = (book.length(), book.now());
             let mut holding = Holding::read(replica, look)?;
             if wanted {
                 holding = holding.with_wanted(replica)?;
             }
-            let target = (look >= Look::Acknowledged).then(|| target.hashes());
+            let target = (look >= Look::Acknowledged && keeps_target).then(|| target.hashes());
             Ok(Read { length, at, holding, target })
         };
         site.handle()?.call(move |replica, _| read(replica)).await.ok()
@@ -92,11 +93,33 @@ impl World<'_> {
 
     fn show(&mut self, length: u64) {
         for entry in self.book.take(length) {
-            if let Happening::Replica { event: Told::Cloned(_) | Told::RefusedAsClone(_), .. } = entry.what {
-                self.has_seen_a_twin = true;
-            }
+            self.note_copies(&entry.what);
             self.checks.happened(&entry);
         }
+    }
+
+    fn note_copies(&mut self, what: &Happening) {
+        if let Happening::Replica { event: Told::Cloned(_) | Told::RefusedAsClone(_), .. } = what {
+            self.has_seen_a_twin = true;
+        }
+        if let Happening::Fault { member, kind, .. } = what
+            && **kind == *Kind::CloneDisk.name()
+        {
+            self.copied.insert((&**member).into());
+        }
+        if let Happening::Replica { member, event: Told::RefusedAsClone(_) } = what
+            && self.copied.contains(&**member)
+        {
+            self.refused.insert((&**member).into());
+        }
+        if let Happening::LinkLive { member, .. } = what {
+            self.refused.remove(&**member);
+        }
+    }
+
+    /// Whether nothing is asked of a node in the end: its enrolment was taken back, or somebody else has its key.
+    pub(super) fn is_apart(&self, name: &Name) -> bool {
+        self.revoked.contains(name) || self.checks.facts().of(name).is_hostile
     }
 
     /// What honest members still differ in, by their stores.
@@ -104,7 +127,7 @@ impl World<'_> {
         let mut holdings = BTreeMap::new();
         let hubs = self.plan.hubs.iter().map(|hub| hub.name.clone());
         for name in hubs.chain(self.joined.clone()).collect::<Vec<_>>() {
-            if self.revoked.contains(&name) {
+            if self.is_apart(&name) {
                 continue;
             }
             let Some(holding) = self.hold(&name, Look::Frontiers).await else {
@@ -117,7 +140,7 @@ impl World<'_> {
 
     /// What the run came to.
     pub(super) async fn conclude(&mut self, outcome: &mut Outcome) {
-        let nodes: Vec<Name> = self.joined.iter().filter(|name| !self.revoked.contains(name)).cloned().collect();
+        let nodes: Vec<Name> = self.joined.iter().filter(|name| !self.is_apart(name)).cloned().collect();
         for name in nodes {
             if let Some(holding) = self.hold(&name, Look::Frontiers).await {
                 outcome.ending.insert((&*name).into(), holding.agent.objects);

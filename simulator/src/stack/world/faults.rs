@@ -17,8 +17,10 @@ const LINK_DOWN: &str = "link-down";
 pub(in crate::stack) struct Lasting {
     kind: &'static str,
     mattered: bool,
-    /// What the disk had done wrong before.
+    /// What the disk had done wrong of this before.
     effects: u64,
+    /// Another one of its kind that began meanwhile may last longer.
+    until: Duration,
 }
 
 impl World<'_> {
@@ -27,11 +29,15 @@ impl World<'_> {
         let (name, what) = (event.on.clone(), event.action.name());
         let unsettled = if event.action.is_work() { false } else { self.is_unsettled(&name).await };
         let mattered = self.matters(number, event, unsettled).await;
-        let effects = self.effects(&name);
+        let fault = lasting(number, &event.action);
+        let effects = fault.map_or(0, |fault| self.effects(&name, fault));
         if !self.act(number, event).await {
             return;
         }
-        self.reach(&event.action);
+        if !matches!(event.action, Action::Hostile { .. }) {
+            // An attack is reached when it has met a hub, which its end shows.
+            self.reach(&event.action);
+        }
         if event.action == Action::Join {
             // Told when it has joined, which may be later.
             return;
@@ -41,12 +47,18 @@ impl World<'_> {
             if let Action::Edit { layer: about, .. } | Action::Revoke { node: about } = &event.action {
                 word = format!("{what} {about}");
             }
+            if let Action::Release { back: 1.. } = &event.action {
+                "roll-back".clone_into(&mut word);
+            }
             let work = Work::Other { word: word.into() };
             self.book.tell(Happening::Work { member: (&*name).into(), work });
             return;
         }
-        if let Some(fault) = lasting(&event.action) {
-            self.lasting.insert((name.clone(), fault), Lasting { kind: what, mattered, effects });
+        if let Some(fault) = fault {
+            let until = self.now() + event.action.lasts().unwrap_or_default();
+            let before = self.lasting.get(&(name.clone(), fault)).map_or(Duration::ZERO, |before| before.until);
+            self.lasting
+                .insert((name.clone(), fault), Lasting { kind: what, mattered, effects, until: until.max(before) });
         }
         self.mattered(what, mattered);
         self.book.tell(Happening::Fault { member: (&*name).into(), kind: what.into(), mattered });
@@ -54,16 +66,26 @@ impl World<'_> {
 
     /// A fault that lasts ends.
     pub(super) async fn finish(&mut self, name: &Name, fault: Fault) {
+        let is_over = |begun: &Lasting| self.is_healed || begun.until <= self.now();
+        if self.lasting.get(&(name.clone(), fault)).is_some_and(|begun| !is_over(begun)) {
+            return;
+        }
         let begun = self.lasting.remove(&(name.clone(), fault));
         let at_end = match (fault, begun) {
             (_, None) => false,
-            (Fault::Disk, Some(begun)) => self.effects(name) > begun.effects,
+            (Fault::DiskFull | Fault::LyingSyncs | Fault::IoErrors, Some(begun)) => {
+                self.effects(name, fault) > begun.effects
+            }
+            (Fault::Attack(number), Some(_)) => self.has_met_a_hub(number),
             (Fault::Pause, Some(_)) => self.is_unsettled(name).await,
             (Fault::Twin, Some(_)) => self.has_seen_a_twin,
             (Fault::Drift, Some(begun)) => begun.mattered,
         };
         self.end(name, fault).await;
         let Some(begun) = begun else { return };
+        if let (Fault::Attack(_), true) = (fault, at_end) {
+            self.events.entry(begun.kind).or_default().reached += 1;
+        }
         if at_end && !begun.mattered {
             self.mattered(begun.kind, true);
         }
@@ -141,9 +163,15 @@ impl World<'_> {
         }
     }
 
-    fn effects(&self, name: &Name) -> u64 {
+    /// How often the disk has done this wrong.
+    fn effects(&self, name: &Name, fault: Fault) -> u64 {
         let effects = self.sites.get(name).map(|site| site.disk().effects()).unwrap_or_default();
-        effects.full + effects.reads_failed + effects.writes_failed + effects.syncs_failed + effects.syncs_lied
+        match fault {
+            Fault::DiskFull => effects.full,
+            Fault::LyingSyncs => effects.syncs_lied,
+            Fault::IoErrors => effects.reads_failed + effects.writes_failed + effects.syncs_failed,
+            Fault::Pause | Fault::Drift | Fault::Twin | Fault::Attack(_) => 0,
+        }
     }
 
     /// Whether the member has something that can be lost, or must be done again: unsynced writes, unflushed steps, transfers
@@ -181,11 +209,14 @@ impl World<'_> {
     }
 }
 
-fn lasting(action: &Action) -> Option<Fault> {
-    let is_disk = matches!(action, Action::DiskFull { .. } | Action::LyingFsync { .. } | Action::IoErrors { .. });
+/// What the event of this number begins, if it lasts.
+fn lasting(number: usize, action: &Action) -> Option<Fault> {
     let others = [
         (matches!(action, Action::Pause { .. }), Fault::Pause),
-        (is_disk, Fault::Disk),
+        (matches!(action, Action::DiskFull { .. }), Fault::DiskFull),
+        (matches!(action, Action::LyingFsync { .. }), Fault::LyingSyncs),
+        (matches!(action, Action::IoErrors { .. }), Fault::IoErrors),
+        (matches!(action, Action::Hostile { .. }), Fault::Attack(number)),
         (matches!(action, Action::ClockDrift { .. }), Fault::Drift),
         (matches!(action, Action::CloneDisk { .. }), Fault::Twin),
     ];

@@ -19,6 +19,9 @@ const SAMPLES_MAX: u32 = 400;
 
 impl World<'_> {
     pub(super) async fn sample_now_and_then(&mut self, at: Duration) {
+        if self.checks.is_idle() {
+            return;
+        }
         let times = (self.plan.duration / SAMPLES_MAX).as_secs() / SAMPLE_EVERY.as_secs() + 1;
         if at.as_secs().is_multiple_of(times * SAMPLE_EVERY.as_secs()) {
             self.sample().await;

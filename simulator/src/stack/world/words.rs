@@ -1,4 +1,4 @@
-//! Words of scenarios in the words of lines, disks and tallies.
+//! Words of scenarios in the words of the engine, lines and disks.
 
 use crate::disk::CrashPolicy;
 use crate::net::line::Shape;
@@ -30,4 +30,10 @@ pub(in crate::stack) fn policy(unsynced: scenario::Unsynced) -> CrashPolicy {
         scenario::Unsynced::Torn => CrashPolicy::Prefix,
         scenario::Unsynced::Mixed => CrashPolicy::Scattered { kept: 40, garbled: 20 },
     }
+}
+
+/// A name of a plan as the engine has it.
+#[expect(clippy::expect_used, reason = "a scenario is checked for this before it becomes a plan")]
+pub(crate) fn id(name: &str) -> sync_core::id::Name {
+    sync_core::id::Name::new(name).expect("names of a plan are names of the engine")
 }

@@ -1,16 +1,16 @@
 //! zstd (RFC 8878) without what both sides know: no magic number, no checksum, and a dictionary that is part of this crate.
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::sync::LazyLock;
 
 use zstd::bulk::Compressor;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::stream::read::Decoder;
-use zstd::zstd_safe::{CParameter, DParameter};
+use zstd::zstd_safe::{CParameter, DCtx, DParameter};
 
 use super::UnpackError;
-use crate::limits::DELTA_BYTES_MAX;
+use crate::limits::{DELTA_BYTES_MAX, KEPT_DECOMPRESSOR_BYTES_MAX};
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -52,24 +52,42 @@ pub(super) fn compress(plain: &[u8], with_dictionary: bool) -> Vec<u8> {
     smallest.map(|(number, bytes)| [&[number][..], &bytes].concat()).unwrap_or_default()
 }
 
-/// Rows up to this size, which nearly all are, share a thread's compressor: its memory, some hundred kilobytes, costs more to
-/// get than a row costs to compress.
+/// What is at most this long, which nearly all is, shares a thread's compressor: its memory, some hundred kilobytes, costs
+/// more to get than a row costs to compress.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 thread_local! {
     static ROW_COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static PLAIN_DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+    static ROW_DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
 fn row_frame(plain: &[u8]) -> std::io::Result<Vec<u8>> {
-    if plain.len() > KEPT_BYTES_MAX {
-        return frame(&mut Compressor::with_prepared_dictionary(&ROW_ENCODER)?, plain);
+    with_compressor(
+        &ROW_COMPRESSOR,
+        plain.len(),
+        || Compressor::with_prepared_dictionary(&ROW_ENCODER),
+        |compressor| frame(compressor, plain),
+    )
+}
+
+/// A compressor that a thread keeps.
+pub(super) type KeptCompressor = std::thread::LocalKey<RefCell<Option<Compressor<'static>>>>;
+
+/// Runs `work` with the thread's compressor, or where `length` is above [`KEPT_BYTES_MAX`] with one of its own. All are made
+/// by `make`.
+pub(super) fn with_compressor<T>(
+    kept: &'static KeptCompressor,
+    length: usize,
+    make: impl Fn() -> std::io::Result<Compressor<'static>>,
+    work: impl FnOnce(&mut Compressor<'_>) -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    if length > KEPT_BYTES_MAX {
+        return work(&mut make()?);
     }
-    ROW_COMPRESSOR.with_borrow_mut(|kept| {
-        let compressor = match kept {
-            Some(compressor) => compressor,
-            None => kept.insert(Compressor::with_prepared_dictionary(&ROW_ENCODER)?),
-        };
-        frame(compressor, plain)
+    kept.with_borrow_mut(|kept| match kept {
+        Some(compressor) => work(compressor),
+        None => work(kept.insert(make()?)),
     })
 }
 
@@ -88,8 +106,8 @@ pub(super) fn decompress(packed: &[u8], bound: usize) -> Result<Vec<u8>, UnpackE
     match *number {
         STORED if bytes.len() > bound => Err(UnpackError::TooLarge),
         STORED => Ok(bytes.to_vec()),
-        PLAIN_ZSTD => read_all(Decoder::with_buffer(framed), bound),
-        ZSTD_WITH_DICTIONARY_1 => read_all(Decoder::with_prepared_dictionary(framed, &ROW_DECODER), bound),
+        PLAIN_ZSTD => read_plain(framed, bound),
+        ZSTD_WITH_DICTIONARY_1 => read_all(&ROW_DECOMPRESSOR, Some(&ROW_DECODER), framed, bound),
         number => Err(UnpackError::Dictionary { number }),
     }
 }
@@ -98,12 +116,40 @@ pub(super) fn decompress(packed: &[u8], bound: usize) -> Result<Vec<u8>, UnpackE
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// Reads a zstd stream of at most `bound` bytes into a buffer that never grows past them.
-pub(super) fn read_all<R: std::io::BufRead>(
-    decoder: std::io::Result<Decoder<'_, R>>,
+pub(super) fn read_plain(stream: impl BufRead, bound: usize) -> Result<Vec<u8>, UnpackError> {
+    read_all(&PLAIN_DECOMPRESSOR, None, stream, bound)
+}
+
+/// [`read_plain`] with a decompressor that the thread keeps for this dictionary, unless the stream asked for so much that it
+/// is let go.
+fn read_all(
+    kept: &'static std::thread::LocalKey<RefCell<Option<DCtx<'static>>>>,
+    dictionary: Option<&'static DecoderDictionary<'static>>,
+    stream: impl BufRead,
     bound: usize,
 ) -> Result<Vec<u8>, UnpackError> {
-    let mut decoder = decoder.map_err(|_| UnpackError::Compression)?;
-    decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| UnpackError::Compression)?;
+    kept.with_borrow_mut(|kept| {
+        let mut context = match kept.take() {
+            Some(context) => context,
+            None => make_decompressor(dictionary).ok_or(UnpackError::Compression)?,
+        };
+        // It begins anew whatever the stream before left in it.
+        let plain = read_stream(Decoder::with_context(stream, &mut context), bound);
+        *kept = Some(context).filter(|context| context.sizeof() <= KEPT_DECOMPRESSOR_BYTES_MAX);
+        plain
+    })
+}
+
+fn make_decompressor(dictionary: Option<&'static DecoderDictionary<'static>>) -> Option<DCtx<'static>> {
+    let mut context = DCtx::try_create()?;
+    context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).ok()?;
+    if let Some(dictionary) = dictionary {
+        context.ref_ddict(dictionary.as_ddict()).ok()?;
+    }
+    Some(context)
+}
+
+fn read_stream(mut decoder: Decoder<'_, impl BufRead>, bound: usize) -> Result<Vec<u8>, UnpackError> {
     let mut plain = Vec::new();
     loop {
         let room = plain.len().max(FIRST_BYTES).min(bound.saturating_sub(plain.len()));
@@ -134,5 +180,22 @@ mod tests {
             assert_eq!(here, there);
             assert_eq!(decompress(&here, plain.len()).unwrap(), plain);
         }
+    }
+
+    #[test]
+    fn a_stream_is_read_alike_whatever_its_thread_has_read_before() {
+        let row = compress(&b"a row like the others, a row like the others".repeat(3), true);
+        let plain = decompress(&row, 1024).unwrap();
+        // Magic, no content size, a window of 16 MiB, one raw block of 4 bytes that is not the last, and nothing after it.
+        let large_and_cut = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 0x20, 0, 0][..], &[0; 4]].concat();
+        let damaged = [&row[..row.len() - 3], &[0xff; 3]].concat();
+        for _ in 0..3 {
+            assert_eq!(read_plain(&large_and_cut[..], 1024), Err(UnpackError::Compression));
+            assert_eq!(decompress(&row, plain.len() - 1), Err(UnpackError::TooLarge));
+            let _ = decompress(&damaged, 1024);
+            assert_eq!(decompress(&row, 1024).unwrap(), plain);
+        }
+        let kept = PLAIN_DECOMPRESSOR.with_borrow(|kept| kept.as_ref().map_or(0, DCtx::sizeof));
+        assert!(kept <= KEPT_DECOMPRESSOR_BYTES_MAX, "{kept}");
     }
 }

@@ -1,13 +1,19 @@
 //! Codec 1: chunks as they are, one after the other, under zstd (RFC 8878). It takes any chunk and stays readable for ever.
 
-use zstd::stream::read::Decoder;
+use std::cell::RefCell;
+
+use zstd::bulk::Compressor;
 
 use super::UnpackError;
-use super::compression::read_all;
+use super::compression::{read_plain, with_compressor};
 use crate::limits::{CHANGE_BYTES_MAX, DELTA_BYTES_MAX, DELTA_CHANGES_MAX};
 
 /// A middle level: batches are made once a peer, and the content is text with much repetition.
 const ZSTD_LEVEL: i32 = 9;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A u32 length (little endian) before each chunk, all compressed together.
 pub(super) fn pack(chunks: &[&[u8]]) -> std::io::Result<Vec<u8>> {
@@ -16,12 +22,13 @@ pub(super) fn pack(chunks: &[&[u8]]) -> std::io::Result<Vec<u8>> {
         plain.extend_from_slice(&u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_le_bytes());
         plain.extend_from_slice(chunk);
     }
-    zstd::bulk::compress(&plain, ZSTD_LEVEL)
+    let make = || Compressor::new(ZSTD_LEVEL);
+    with_compressor(&COMPRESSOR, plain.len(), make, |compressor| compressor.compress(&plain))
 }
 
 /// Unpacks chunks, never holding more than the bound in memory whatever the frame claims.
 pub(super) fn unpack(packed: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
-    let plain = read_all(Decoder::with_buffer(packed), DELTA_BYTES_MAX)?;
+    let plain = read_plain(packed, DELTA_BYTES_MAX)?;
     let mut chunks = Vec::new();
     let mut rest = plain.as_slice();
     while !rest.is_empty() {

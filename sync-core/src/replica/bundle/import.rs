@@ -295,9 +295,9 @@ impl Replica {
             self.count_fork(author)?;
         }
         if let Some(refuse) = &taken.refused {
-            let reason = refuse.message.clone();
+            let (peer, document, reason) = (exporter, Some(refuse.document), refuse.message.clone());
             if taken.is_quarantined {
-                self.outputs.push_back(Output::Event(Event::Quarantined { peer: exporter, reason }));
+                self.outputs.push_back(Output::Event(Event::Quarantined { peer, document, reason }));
             }
             imported.refused += 1;
             if imported.refusals.len() < BUNDLE_REFUSALS_LISTED_MAX {
