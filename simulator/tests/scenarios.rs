@@ -78,7 +78,6 @@ macro_rules! scenarios {
 scenarios! {
     asymmetric_partition "asymmetric-partition",
     busy_hubs "busy-hubs",
-    busy_hubs "busy-hubs",
     cloned_node "cloned-node",
     disk_full "disk-full",
     everything "everything",
@@ -88,7 +87,6 @@ scenarios! {
     offshore_wind_farm "offshore-wind-farm",
     power_loss "power-loss",
     reconnect_herd "reconnect-herd",
-    restless_node "restless-node",
     restless_node "restless-node",
     slow_metered_link "slow-metered-link",
     truck_in_tunnels "truck-in-tunnels",
