@@ -10,6 +10,9 @@ use sync_core::state::observed::AppliedStamp;
 use super::Held;
 use crate::trace::{Ended, Entry, Happening, Member, Told, Work};
 
+/// Objects by key.
+type Objects = BTreeMap<String, ObjectHash>;
+
 /// What happened so far, as far as it bears on verdicts.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -18,7 +21,7 @@ pub struct Facts {
     /// By the one who tells and the one it talks to: how often the latter had lost its past when they last said hello.
     met: BTreeMap<(Member, Member), u64>,
     /// By node, and heads of assignment and release: what the node is to hold then, by a hub.
-    wanted: BTreeMap<NodeId, BTreeMap<(String, String), BTreeMap<String, ObjectHash>>>,
+    wanted: BTreeMap<NodeId, BTreeMap<(String, String), Objects>>,
     /// A release may have been made of which `wanted` does not know.
     has_missed: bool,
     unknown: Known,
@@ -106,7 +109,7 @@ impl Facts {
 
     /// The objects of what a node applied, as a hub has them; `None` when no hub was asked at that time.
     #[must_use]
-    pub fn wanted(&self, node: &NodeId, applied: &AppliedStamp) -> Option<&BTreeMap<String, ObjectHash>> {
+    pub fn wanted(&self, node: &NodeId, applied: &AppliedStamp) -> Option<&Objects> {
         self.wanted.get(node)?.get(&(applied.assignment.heads.clone(), applied.release.heads.clone()))
     }
 

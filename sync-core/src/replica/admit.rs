@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use self::frontiers::{Appended, Sorted, append, sort};
-use super::generation::{self, Follow, Grounded};
+use super::generation::{self, Follow};
 use super::known::Holds;
 use super::loads::{self, Loaded, Loads};
 use super::write::{self, Author, WriteError};
@@ -203,19 +203,7 @@ fn take(
     let latest = document.latest.map(|latest| tx.log_row(latest)).transpose()?;
     let at = latest.as_ref().map(|latest| &latest.frontier.frontier().heads);
     let mut kept = at.and_then(|at| loads.take(key.id(), generation, at));
-    let has_record = !roots.is_empty();
-    let grounded = generation::ground(tx, author.identity, &document, generation, roots, kept.as_mut());
-    let grounded = grounded.and_then(|grounded| {
-        let Some(Grounded { ground, follow }) = grounded else { return Ok(None) };
-        let (admitted, ground) = admission::admit(received, ground, &authors.known)?;
-        Ok(Some((admitted, ground, follow)))
-    });
-    let grounded = match grounded {
-        Err(TakeError::Refused(refusal)) if !has_record => {
-            return Err(generation::without_record(tx, &document, generation, refusal)?.into());
-        }
-        grounded => grounded?,
-    };
+    let grounded = generation::admit(tx, author.identity, &document, received, roots, &authors.known, kept.as_mut())?;
     let Some((admitted, ground, follow)) = grounded else {
         tracing::debug!(document = %key, generation, "of a generation that is over");
         // What follows must not build on it.

@@ -9,7 +9,7 @@ use super::desired::{WHOLE, Whole};
 use super::loads::{Loaded, Loads};
 use super::roster;
 use super::write::{self, Author, WriteError};
-use crate::document::admission::{Ground, Refusal};
+use crate::document::admission::{self, AdmittedDelta, AuthenticDelta, Authors, Ground, Refusal};
 use crate::document::codec::UnpackError;
 use crate::document::generation::{ENCODER, Extent, Root, SignedRoot};
 use crate::document::genesis::{self, Genesis, genesis_actor, genesis_after_cut};
@@ -110,10 +110,10 @@ fn right_to_cut(tx: &Tx<'_>, identity: &Identity, document: &StoredDocument) -> 
 }
 
 /// What a delta is checked against, and what has to be written before its changes are.
-pub(super) struct Grounded {
-    pub(super) ground: Ground,
+struct Grounded {
+    ground: Ground,
     /// A generation that begins here with this delta.
-    pub(super) follow: Option<Follow>,
+    follow: Option<Follow>,
 }
 
 /// A generation that somebody else began.
@@ -137,10 +137,39 @@ impl Follow {
     }
 }
 
+/// A delta that was admitted, what is known of its generation with it, and a generation that begins with it.
+pub(super) type Admission = (AdmittedDelta, (History, Operations), Option<Follow>);
+
+/// Admits a delta to its generation; `None` when that is over, or began with a record that does not count.
+pub(super) fn admit(
+    tx: &Tx<'_>,
+    identity: &Identity,
+    document: &StoredDocument,
+    received: AuthenticDelta,
+    roots: Vec<SignedRoot>,
+    known: &Authors,
+    kept: Option<&mut Loaded>,
+) -> Result<Option<Admission>, TakeError> {
+    let generation = received.frontier().frontier().generation;
+    let has_record = !roots.is_empty();
+    let grounded = ground(tx, identity, document, generation, roots, kept);
+    let admitted = grounded.and_then(|grounded| {
+        let Some(Grounded { ground, follow }) = grounded else { return Ok(None) };
+        let (admitted, ground) = admission::admit(received, ground, known)?;
+        Ok(Some((admitted, ground, follow)))
+    });
+    match admitted {
+        Err(TakeError::Refused(refusal)) if !has_record => {
+            Err(without_record(tx, document, generation, refusal)?.into())
+        }
+        admitted => admitted,
+    }
+}
+
 /// Finds or begins the generation of a delta. `roots` are authentic, ascending, of this document. `None` when the generation
 /// is over and nobody here needs it, or began with a record that does not count. `kept` is the document in this generation;
 /// where the generation is held already its ground is taken out.
-pub(super) fn ground(
+fn ground(
     tx: &Tx<'_>,
     identity: &Identity,
     document: &StoredDocument,
@@ -206,17 +235,20 @@ pub(super) fn ground(
 
 /// What is wrong with a delta that came without the record of its generation: whether another line of this number was given up
 /// here, of which it may be.
-pub(super) fn without_record(
+fn without_record(
     tx: &Tx<'_>,
     document: &StoredDocument,
     generation: u32,
     refusal: Refusal,
 ) -> Result<Refusal, StoreError> {
-    let builds_on_it = match &refusal {
-        Refusal::Generation { .. } | Refusal::Batch(UnpackError::NotHeld | UnpackError::Differs) => true,
-        Refusal::Unconnected { .. } | Refusal::ForeignActor { .. } | Refusal::NotBelow => true,
-        _ => false,
-    };
+    let builds_on_it = matches!(
+        &refusal,
+        Refusal::Generation { .. }
+            | Refusal::Batch(UnpackError::NotHeld | UnpackError::Differs)
+            | Refusal::Unconnected { .. }
+            | Refusal::ForeignActor { .. }
+            | Refusal::NotBelow
+    );
     if generation == 0 || !builds_on_it {
         return Ok(refusal);
     }

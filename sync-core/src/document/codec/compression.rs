@@ -188,7 +188,8 @@ mod tests {
         let plain = decompress(&row, 1024).unwrap();
         // Magic, no content size, a window of 16 MiB, one raw block of 4 bytes that is not the last, and nothing after it.
         let large_and_cut = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 0x20, 0, 0][..], &[0; 4]].concat();
-        let damaged = [&row[..row.len() - 3], &[0xff; 3]].concat();
+        let mut damaged = row.clone();
+        damaged.iter_mut().rev().take(3).for_each(|byte| *byte = 0xff);
         for _ in 0..3 {
             assert_eq!(read_plain(&large_and_cut[..], 1024), Err(UnpackError::Compression));
             assert_eq!(decompress(&row, plain.len() - 1), Err(UnpackError::TooLarge));
