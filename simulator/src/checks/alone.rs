@@ -1,8 +1,9 @@
 //! Invariant 10: an edge that restarts alone comes back with its desired state, repairs drift, and goes on recording.
 //!
 //! Verifies: after a start a node knows what it had applied; a while after anything happened to it its target holds exactly
-//! what it applied, whether a hub is in reach or not; and its report is recorded. Not verified: how fast (a while is five looks
-//! of the agent), and nodes whose store was set back, wiped, cloned or rotten.
+//! what it applied, whether a hub is in reach or not (after its store was lost also what that one named, which nobody may
+//! remove); and its report is recorded. Not verified: how fast (a while is five looks of the agent), and nodes whose store was
+//! set back, wiped, cloned or rotten.
 
 use std::collections::BTreeMap;
 
@@ -51,11 +52,14 @@ impl Watch for Alone {
             return;
         }
         if let Some(target) = held.target {
-            found.judge(*target == agent.objects, || {
-                let differs = |(key, hash): &(&String, _)| target.get(*key) != Some(*hash);
-                let key = agent.objects.iter().find(differs).map(|(key, _)| key);
-                let key = key.or_else(|| target.keys().find(|key| !agent.objects.contains_key(*key)));
-                let key = key.map_or("something", |key| key);
+            let differs = |(key, hash): &(&String, _)| target.get(*key) != Some(*hash);
+            let differing = agent.objects.iter().find(differs).map(|(key, _)| key);
+            // Of what a lost store named nothing is removed (invariant 5): nobody knows that it was the agent's.
+            let is_foreign = |key: &String| known.lost > 0 && !agent.inventory.contains_key(key);
+            let is_left = |key: &&String| !agent.objects.contains_key(*key) && !is_foreign(key);
+            let wrong = differing.or_else(|| target.keys().find(is_left));
+            found.judge(wrong.is_none(), || {
+                let key = wrong.map_or("something", |key| key);
                 format!("{} has left {key} in its target as it should not be", held.member)
             });
         }

@@ -556,6 +556,21 @@ fn drift_that_stays_what_is_forgotten_and_what_is_not_recorded_break_invariant_1
 }
 
 #[test]
+fn what_only_a_lost_store_named_may_stay_in_the_target() {
+    let left = |fault: Option<&str>| {
+        let (held, mut target) = settled();
+        target.insert("b".to_owned(), ObjectHash([2; 32]));
+        let mut run = Run::new(Check::ComesBackAlone);
+        fault.into_iter().for_each(|fault| run.fault("n-1", fault));
+        run.at += 10 * MINUTE;
+        run.show_with(&held, Some(&target));
+        run.broken()
+    };
+    assert_eq!(left(None).unwrap(), "invariant 10: n-1 has left b in its target as it should not be");
+    assert_eq!(left(Some("wipe-store")), None);
+}
+
+#[test]
 fn members_that_differ_in_the_end_do_not_agree() {
     let run = Run::new(Check::Converges);
     let of =

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::book::Book;
 use super::hostile::UnderWay;
-use super::site::{Look, Role, Site, SiteConfig, SiteError};
+use super::site::{Look, Role, Site, SiteConfig};
 use super::wall::WallClock;
 use crate::checks::Checks;
 use crate::disk::{Disk, Geometry};
@@ -351,34 +351,6 @@ impl<'p> World<'p> {
         if let Some(identity) = self.sites.get(name).and_then(Site::identity) {
             self.identities.insert(name.clone(), identity);
         }
-    }
-
-    /// Starts a process; a supervisor tries again when it does not come up. In a healed world somebody does what the
-    /// message of a damaged database asks for.
-    pub(super) async fn start(&mut self, name: &Name) {
-        let Some(site) = self.sites.get_mut(name) else { return };
-        if site.handle().is_some() {
-            return;
-        }
-        let mut result = site.start().await;
-        if result.as_ref().is_err_and(SiteError::is_damage) {
-            if !self.doubtful.contains(name) {
-                self.broken
-                    .push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
-            }
-            if self.is_healed && self.give_back(name) {
-                self.tell_of_another_disk(name);
-                let Some(site) = self.sites.get_mut(name) else { return };
-                result = site.start().await;
-            }
-        }
-        if let Err(error) = result {
-            tracing::warn!(member = %name, %error, "does not start");
-            let at = self.now() + START_AGAIN;
-            self.put(at, Todo::Start(name.clone()));
-        }
-        self.read_reports(name);
-        self.open_books(name).await;
     }
 
     pub(super) fn put(&mut self, at: Duration, todo: Todo) {

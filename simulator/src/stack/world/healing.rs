@@ -1,6 +1,7 @@
-//! The healing: whatever lasts ends, and all that is down starts.
+//! Starting processes, again and again; and the healing: whatever lasts ends, and all that is down starts.
 
-use super::{Todo, World};
+use super::super::site::SiteError;
+use super::{START_AGAIN, Todo, World};
 use crate::net::line::Line;
 use crate::plan::Name;
 use crate::trace::Happening;
@@ -41,6 +42,35 @@ impl World<'_> {
             self.start(&name).await;
         }
         self.replace_refused().await;
+    }
+
+    /// Starts a process; a supervisor tries again when it does not come up. In a healed world somebody does what the
+    /// message of a damaged database asks for.
+    pub(in crate::stack) async fn start(&mut self, name: &Name) {
+        let Some(site) = self.sites.get_mut(name) else { return };
+        if site.handle().is_some() {
+            return;
+        }
+        let mut result = site.start().await;
+        let is_doubtful = self.doubtful.contains(name);
+        let is_damaged = result.as_ref().is_err_and(SiteError::is_damage);
+        if is_damaged && !is_doubtful {
+            self.broken.push(format!("invariant 2: the database of {name} is damaged, on a disk that kept its word"));
+        }
+        // What a disk that lied has lost may show anywhere.
+        let helps = is_damaged || is_doubtful && result.is_err();
+        if helps && self.is_healed && self.give_back(name) {
+            self.tell_of_another_disk(name);
+            let Some(site) = self.sites.get_mut(name) else { return };
+            result = site.start().await;
+        }
+        if let Err(error) = result {
+            tracing::warn!(member = %name, %error, "does not start");
+            let at = self.now() + START_AGAIN;
+            self.put(at, Todo::Start(name.clone()));
+        }
+        self.read_reports(name);
+        self.open_books(name).await;
     }
 
     /// Of two copies of a node the hubs may have taken the one that is gone now. What is left is refused for good, and somebody
